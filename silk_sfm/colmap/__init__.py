@@ -1,0 +1,1 @@
+"""Everything that touches COLMAP; the only importer of pycolmap."""

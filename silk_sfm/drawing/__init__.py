@@ -1,0 +1,1 @@
+"""Pictures of keypoints, matches and models."""

@@ -1,0 +1,1 @@
+"""Extractor plug-ins: one file a method."""

@@ -1,0 +1,115 @@
+"""What extractors, matchers and verifiers hand over: frozen arrays that check themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from silk_sfm.shapes import check_dtypes, check_shapes
+
+GeometryKind = Literal["essential", "fundamental", "homography"]
+
+
+@dataclass(frozen=True, eq=False)
+class LocalFeatures:
+    """Keypoints of one image with their descriptors.
+
+    keypoints: (N, 2) float32, (x, y) pixels; (0, 0) is the centre of the top-left pixel
+    scores: (N,) float32, higher is better
+    descriptors: (N, D) float32, rows of unit length
+    image_size: (width, height) of the image whose pixels the keypoints count
+    uncertainty: standard deviation of a keypoint in those pixels
+    """
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    descriptors: np.ndarray
+    image_size: tuple[int, int]
+    uncertainty: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_shapes(
+            keypoints=(self.keypoints, "N 2"),
+            scores=(self.scores, "N"),
+            descriptors=(self.descriptors, "N D"),
+        )
+        check_dtypes(
+            keypoints=(self.keypoints, np.float32),
+            scores=(self.scores, np.float32),
+            descriptors=(self.descriptors, np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @staticmethod
+    def empty(descriptor_size: int, image_size: tuple[int, int]) -> LocalFeatures:
+        """Features of an image in which nothing was found."""
+        return LocalFeatures(
+            keypoints=np.zeros((0, 2), np.float32),
+            scores=np.zeros(0, np.float32),
+            descriptors=np.zeros((0, descriptor_size), np.float32),
+            image_size=image_size,
+        )
+
+    def select(self, rows: np.ndarray) -> LocalFeatures:
+        """The features at `rows`: (M,) integers or an (N,) bool mask."""
+        return replace(
+            self,
+            keypoints=self.keypoints[rows],
+            scores=self.scores[rows],
+            descriptors=self.descriptors[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Matches between the keypoints of image a and image b, at most one per keypoint.
+
+    indices: (M, 2) int32, row (i, j): keypoint i of image a is keypoint j of image b
+    scores: (M,) float32, higher is better
+    """
+
+    indices: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_shapes(indices=(self.indices, "M 2"), scores=(self.scores, "M"))
+        check_dtypes(indices=(self.indices, np.int32), scores=(self.scores, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @staticmethod
+    def empty() -> Matches:
+        """No match."""
+        return Matches(np.zeros((0, 2), np.int32), np.zeros(0, np.float32))
+
+    def select(self, rows: np.ndarray) -> Matches:
+        """The matches at `rows`: (K,) integers or an (M,) bool mask."""
+        return Matches(self.indices[rows], self.scores[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class TwoViewGeometry:
+    """What verification found out about one pair of images.
+
+    kind: which matrix was estimated
+    matrix: (3, 3) float64; E for normalised camera rays, F and H for pixels (centre of the top-left
+        pixel at (0, 0)): x_b' F x_a = 0, x_b = H x_a
+    inliers: the matches that agree with the matrix
+    threshold_px: largest error of an inlier, in pixels
+    n_tentative: how many matches there were before
+    """
+
+    kind: GeometryKind
+    matrix: np.ndarray
+    inliers: Matches
+    threshold_px: float
+    n_tentative: int
+
+    def __post_init__(self) -> None:
+        check_shapes(matrix=(self.matrix, "3 3"))
+        check_dtypes(matrix=(self.matrix, np.float64))

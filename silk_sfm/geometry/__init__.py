@@ -1,0 +1,1 @@
+"""Two-view and pose geometry in plain numpy."""

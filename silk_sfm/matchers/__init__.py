@@ -1,0 +1,1 @@
+"""Matcher plug-ins: one file a method."""

@@ -1,0 +1,1 @@
+"""Exact similarity reductions in tiles; torch only."""

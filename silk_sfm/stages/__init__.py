@@ -1,0 +1,1 @@
+"""Stages: one function each, from files to files."""

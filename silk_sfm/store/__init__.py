@@ -1,0 +1,1 @@
+"""Stores on disk; the only importer of h5py."""

@@ -1,0 +1,1 @@
+"""Verifier plug-ins: one file a method."""
