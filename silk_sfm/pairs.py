@@ -39,8 +39,8 @@ class PairList:
     ) -> PairList:
         """Each image with the `window` next ones; loops are closed between every `loop_every`-th.
 
-        Of the images 0, loop_every, 2 loop_every, ... each is also paired with all others of them that
-        are more than `window` apart, and with `loop_window` neighbours on both sides of those.
+        Of the images 0, loop_every, 2 loop_every, ... each is also paired with all others of them
+        and with `loop_window` neighbours on both sides of those.
         """
         if window < 1 or loop_every < 0 or loop_window < 0:
             raise PairError(
@@ -64,9 +64,9 @@ class PairList:
     def read(path: Path, known: Collection[str] | None = None) -> PairList:
         """Read `a b` per line; a tab separates names that hold spaces.
 
-        `known`: image names; a pair with another name is an error. Lines that are empty or start with
-        # are comments. Raises PairError that lists the faulty lines: unknown names, an image with
-        itself, a pair given twice (in either order).
+        `known`: image names; a pair with another name is an error. Empty lines and lines that
+        start with # are passed over. Raises PairError that lists the faulty lines: unknown names,
+        an image with itself, a pair given twice (in either order).
         """
         try:
             text = path.read_text(encoding="utf-8")

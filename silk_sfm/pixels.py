@@ -69,7 +69,8 @@ class PixelGrid:
     @property
     def scale(self) -> np.ndarray:
         """(2,) upright pixels of the file per input pixel, in x and y."""
-        return np.divide(upright_size(self.raw_size, self.orientation), self.input_size)
+        upright = upright_size(self.raw_size, self.orientation)
+        return np.asarray(np.divide(upright, self.input_size), np.float64)
 
     @property
     def mean_scale(self) -> float:
@@ -79,12 +80,13 @@ class PixelGrid:
     def to_raw(self, xy_input: np.ndarray) -> np.ndarray:
         """(N, 2) input pixels -> (N, 2) raw pixels, in the dtype given."""
         upright = (xy_input.astype(np.float64) + 0.5) * self.scale - 0.5
-        return raw_from_upright(upright, self.raw_size, self.orientation).astype(xy_input.dtype)
+        raw = raw_from_upright(upright, self.raw_size, self.orientation)
+        return np.asarray(raw, xy_input.dtype)
 
     def to_input(self, xy_raw: np.ndarray) -> np.ndarray:
         """(N, 2) raw pixels -> (N, 2) input pixels, in the dtype given."""
         upright = upright_from_raw(xy_raw.astype(np.float64), self.raw_size, self.orientation)
-        return ((upright + 0.5) / self.scale - 0.5).astype(xy_raw.dtype)
+        return np.asarray((upright + 0.5) / self.scale - 0.5, xy_raw.dtype)
 
 
 def size_within(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Plug-ins: what an extractor, a matcher and a verifier are, and how one is found.
 
-A plug-in is a class with a frozen dataclass `Options`, an `about` text and `__call__`. It is found by
-its entry point (`silk_sfm.extractors`, `silk_sfm.matchers`, `silk_sfm.verifiers`) or as `module:Class`.
-The built-in ones come through the same door.
+A plug-in is a class with a frozen dataclass `Options`, an `about` text and `__call__`. It is found
+by its entry point (`silk_sfm.extractors`, `silk_sfm.matchers`, `silk_sfm.verifiers`) or as
+`module:Class`. The built-in ones come through the same door.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -38,8 +38,8 @@ class Correspondences:
     """The tentative matches of one pair, as points.
 
     pixels_a, pixels_b: (M, 2) float64 pixels, (0, 0) = centre of the top-left pixel
-    rays_a, rays_b: (M, 2) float64 points on the plane z = 1 of each camera, without distortion; None
-        unless the intrinsics of both cameras are trusted
+    rays_a, rays_b: (M, 2) float64 points on the plane z = 1 of each camera, without distortion;
+        None unless the intrinsics of both cameras are trusted
     focal_px: mean focal length of the two cameras in pixels; 0 without rays
     """
 
@@ -104,7 +104,7 @@ def load(kind: Kind, name: str) -> type[Any]:
             f"{type(error).__name__}: {error}. Repair or uninstall it."
         ) from error
     _check_contract(kind, name, loaded)
-    return loaded
+    return cast("type[Any]", loaded)
 
 
 def _entry(kind: Kind, name: str) -> EntryPoint:
@@ -122,7 +122,7 @@ def _entry(kind: Kind, name: str) -> EntryPoint:
 
 def _check_contract(kind: Kind, name: str, loaded: object) -> None:
     what = f"{kind[:-1].capitalize()} `{name}`"
-    if not isinstance(loaded, type) or not callable(getattr(loaded, "__call__", None)):
+    if not isinstance(loaded, type) or "__call__" not in dir(loaded):
         raise PluginError(f"{what} is no class with a `__call__` method.")
     if not isinstance(getattr(loaded, "about", None), About):
         raise PluginError(f"{what} has no `about = About(summary, licence)`.")

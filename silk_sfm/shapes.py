@@ -11,16 +11,16 @@ def check_shapes(**arrays: tuple[np.ndarray, str]) -> dict[str, int]:
     Dimensions are separated by spaces: a number must match exactly, a name must have one size in
     all arrays of the call. Raises ValueError that names the array, its shape and what was expected.
     """
-    sizes: dict[str, int] = {}
+    known = _NamedSizes()
     for name, (array, spec) in arrays.items():
         dims = spec.split()
-        if array.ndim != len(dims) or not all(map(_fits(sizes), dims, array.shape)):
-            known = ", ".join(f"{dim} = {size}" for dim, size in sizes.items())
-            where = f" with {known}" if known else ""
+        if array.ndim != len(dims) or not all(map(known.fits, dims, array.shape)):
+            listed = ", ".join(f"{dim} = {size}" for dim, size in known.sizes.items())
+            where = f" with {listed}" if listed else ""
             raise ValueError(
                 f"{name} has shape {array.shape}, expected ({', '.join(dims)}){where}."
             )
-    return sizes
+    return known.sizes
 
 
 def check_dtypes(**arrays: tuple[np.ndarray, type[np.generic]]) -> None:
@@ -30,13 +30,14 @@ def check_dtypes(**arrays: tuple[np.ndarray, type[np.generic]]) -> None:
             raise TypeError(f"{name} has dtype {array.dtype}, expected {np.dtype(dtype)}.")
 
 
-class _fits:
-    """Does a dimension agree with what is known? Learns the size of new names."""
+class _NamedSizes:
+    """The sizes that dimension names have taken so far; learns new names."""
 
-    def __init__(self, sizes: dict[str, int]) -> None:
-        self.sizes = sizes
+    def __init__(self) -> None:
+        self.sizes: dict[str, int] = {}
 
-    def __call__(self, dim: str, size: int) -> bool:
+    def fits(self, dim: str, size: int) -> bool:
+        """Does a dimension of `size` agree with the number or name `dim`?"""
         if dim.isdigit():
             return size == int(dim)
         return self.sizes.setdefault(dim, size) == size

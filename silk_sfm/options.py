@@ -1,0 +1,110 @@
+"""Options: frozen dataclasses built from TOML, and written back as plain data.
+
+An option is defined once, as a field with a default and a docstring. An unknown key and a bad value
+are errors that name the path to them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import cattrs
+
+from silk_sfm.errors import ConfigError, SilkSfmError
+
+T = TypeVar("T")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError when it is missing or no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the recipe {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Recipe {path} is no valid TOML: {error}.") from error
+
+
+def structure(options: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build an options dataclass from plain values; missing keys keep their defaults.
+
+    `where` names the place for messages (`configs/silk.toml: extractor`). Raises ConfigError for an
+    unknown key (with the nearest known one), a value of a wrong type or one out of its range.
+    """
+    _refuse_unknown(options, values, where)
+    try:
+        return _converter().structure(dict(values), options)
+    except cattrs.BaseValidationError as error:
+        raise ConfigError(f"{where}: {'; '.join(_faults(error))}.") from error
+
+
+def to_plain(options: Any) -> dict[str, Any]:
+    """An options dataclass as JSON-ready values, for provenance and reports."""
+    return {
+        field.name: _plain_value(getattr(options, field.name))
+        for field in dataclasses.fields(options)
+    }
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        return to_plain(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _refuse_unknown(options: type[Any], values: Mapping[str, Any], where: str) -> None:
+    known = [field.name for field in dataclasses.fields(options)]
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"Did you mean `{close[0]}`?" if close else f"Known: {', '.join(known)}."
+            raise ConfigError(f"{where}: unknown key `{key}`. {hint}")
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    for kind in (int, float, bool, str):
+        converter.register_structure_hook(kind, _exactly)
+    converter.register_structure_hook(Path, lambda value, _: Path(_exactly(value, str)))
+    converter.register_structure_hook_func(_is_choice, _one_of)
+    return converter
+
+
+def _exactly(value: Any, kind: type[Any]) -> Any:
+    """No silent conversion: "5" is no number and 1 is no truth value; 5 is a float too."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"expected {kind.__name__}, got {value!r}")
+    return value
+
+
+def _is_choice(kind: Any) -> bool:
+    return get_origin(kind) is Literal
+
+
+def _one_of(value: Any, kind: Any) -> Any:
+    if value not in get_args(kind):
+        raise ConfigError(f"expected one of {', '.join(map(repr, get_args(kind)))}, got {value!r}")
+    return value
+
+
+def _faults(error: cattrs.BaseValidationError) -> list[str]:
+    """One `key: what is wrong` for each leaf of a cattrs error."""
+    faults: list[str] = []
+    for inner in error.exceptions:
+        notes = [n for n in getattr(inner, "__notes__", []) if hasattr(n, "name")]
+        key = f"{notes[0].name}: " if notes else ""
+        if isinstance(inner, cattrs.BaseValidationError):
+            faults += [f"{key}{fault}" for fault in _faults(inner)]
+        else:
+            text = str(inner).rstrip(".") if isinstance(inner, SilkSfmError) else repr(inner)
+            faults.append(f"{key}{text}")
+    return faults

@@ -1,0 +1,144 @@
+"""Whole files: HDF5 built in memory, written beside its place, then renamed; and its reading."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+
+from silk_sfm.errors import StoreError
+
+MAX_OPEN_SHARDS = 64
+LIBRARY_VERSIONS = ("v108", "v110")
+"""Compact groups, readable by every HDF5 since 1.10 (2016)."""
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` so that `path` is either complete and on disk, or as it was before.
+
+    Raises StoreError when the disk is full or the folder cannot be written.
+    """
+    replace_whole(path, lambda part: part.write_bytes(content))
+
+
+def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a file beside `path`, bring it to the disk and rename it to `path`.
+
+    Raises StoreError when the disk is full or the folder cannot be written; `path` is then as
+    before.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        write(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(_write_failure(path, error)) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut (a no-op where folders have no handle)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents; raises StoreError when that is not allowed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(_write_failure(folder, error)) from error
+
+
+def _write_failure(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        what_to_do = "The disk is full: free some space and run the same command again"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        what_to_do = "The folder is not writable: choose another one or change its permissions"
+    else:
+        what_to_do = "Run the same command again once this is repaired"
+    reason = error.strerror or error
+    return f"Cannot write {path}: {reason}. {what_to_do}; what was finished before is kept."
+
+
+def file_image(fill: Callable[[h5py.File], None], start: bytes | None = None) -> bytes:
+    """The bytes of an HDF5 file that `fill` writes; `start` is a file to add to."""
+    with h5py.File.in_memory(start, libver=LIBRARY_VERSIONS) as file:
+        fill(file)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+class LinkedFile:
+    """An HDF5 file to read, with the shard files its external links lead to kept open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._shards: OrderedDict[str, h5py.File] = OrderedDict()
+        self.file = _open_file(path)
+
+    def __enter__(self) -> LinkedFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and its shards."""
+        for shard in self._shards.values():
+            shard.close()
+        self._shards.clear()
+        self.file.close()
+
+    def group(self, key: str, member: str | None = None) -> h5py.Group:
+        """The group `key`: through its own link, or through that of its dataset `member`.
+
+        Raises StoreError when the data a link leads to is missing or damaged; KeyError without it.
+        """
+        link = self.file.get(f"{key}/{member}" if member else key, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            found = self._shard(link.filename)[link.path]
+            return found.parent if member else found
+        return self.file[key]
+
+    def _shard(self, name: str) -> h5py.File:
+        shard = self._shards.pop(name, None)
+        if shard is None:
+            shard = _open_file(self.path.parent / name)
+            while len(self._shards) >= MAX_OPEN_SHARDS:
+                self._shards.popitem(last=False)[1].close()
+        self._shards[name] = shard
+        return shard
+
+
+def _open_file(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except FileNotFoundError:
+        raise StoreError(f"No file {path}. Was it moved, or the stage before not run?") from None
+    except IsADirectoryError:
+        raise StoreError(f"{path} is a folder, not an HDF5 file.") from None
+    except PermissionError:
+        raise StoreError(f"{path} may not be read. Change its permissions.") from None
+    except OSError as error:
+        raise StoreError(
+            f"{path} is damaged or no HDF5 file ({error}). Remove it and make it again."
+        ) from error

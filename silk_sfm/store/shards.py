@@ -1,0 +1,277 @@
+"""A growing HDF5 file that no crash can damage.
+
+Results are collected for a few seconds, then written as a finished shard file into the folder
+`NAME.h5.shards` (temporary name, fsync, rename). `NAME.h5` itself is an index: it leads to the
+shards by external links and is replaced as a whole. Whoever opens it, at any time, sees a complete
+file. What a killed run had not yet put into the index is found in the shards by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import h5py
+
+from silk_sfm.errors import StoreError
+from silk_sfm.store.hdf5 import (
+    LIBRARY_VERSIONS,
+    LinkedFile,
+    file_image,
+    make_folder,
+    replace_whole,
+    sync_folder,
+    write_whole,
+)
+from silk_sfm.store.lock import WriterLock
+from silk_sfm.store.provenance import Provenance
+
+FLUSH_SECONDS = 3.0
+"""A killed run loses at most the results of this time."""
+INDEX_SHARE = 0.02
+"""The index is rewritten so rarely that this takes at most this share of a run."""
+LAST_SHARD = "last_shard"
+
+Value = TypeVar("Value")
+
+
+def shard_folder(path: Path) -> Path:
+    """Where the shards of a store lie: beside it."""
+    return path.with_name(path.name + ".shards")
+
+
+class ShardWriter(ABC, Generic[Value]):
+    """Adds values to a store; use it in a `with` block, which also saves on Ctrl-C and errors.
+
+    A kind of store says how a value becomes a group (`_fill`) and how the index leads to it
+    (`_link`).
+    """
+
+    def __init__(self, path: Path, provenance: Provenance, overwrite: bool = False) -> None:
+        """Open or create the store. Raises StoreError when another process writes it, when it was
+        made with other settings or by another program, or when the disk refuses.
+        """
+        self.path = path
+        self.provenance = provenance
+        self.folder = shard_folder(path)
+        self._unsaved: dict[str, Value] = {}
+        self._unlinked: list[tuple[str, list[str]]] = []
+        self._last_flush = self._last_index = time.monotonic()
+        self._index_seconds = 0.0
+        make_folder(self.folder)
+        self._lock = WriterLock(path, self.folder)
+        self._lock.acquire()
+        try:
+            self._open(overwrite)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @abstractmethod
+    def _fill(self, file: h5py.File, key: str, value: Value) -> None:
+        """Write `value` as the group `key` of a shard."""
+
+    @abstractmethod
+    def _link(self, index: h5py.File, key: str, shard: str, source: h5py.File) -> None:
+        """Make `key` of the index lead to the group of the same name in the file `shard`."""
+
+    @abstractmethod
+    def _keys(self, file: h5py.File) -> Iterator[str]:
+        """The keys that a shard or an index holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(self, key: str, value: Value) -> None:
+        """Add a value; it is on disk a few seconds later. A key that exists is an error."""
+        if key in self._known:
+            raise StoreError(f"{self.path} already holds `{key}`.")
+        self._unsaved[key] = value
+        self._known.add(key)
+        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added as a finished shard; now and then renew the index."""
+        if self._unsaved:
+            name = f"{self._last_shard + 1:06d}.h5"
+            write_whole(self.folder / name, file_image(self._fill_shard))
+            self._unlinked.append((name, list(self._unsaved)))
+            self._last_shard += 1
+            self._unsaved = {}
+        now = self._last_flush = time.monotonic()
+        if now - self._last_index > max(FLUSH_SECONDS, self._index_seconds / INDEX_SHARE):
+            self._write_index()
+
+    def close(self) -> None:
+        """Save everything and let other processes write."""
+        try:
+            self.flush()
+            self._write_index()
+        finally:
+            self._lock.release()
+
+    def _open(self, overwrite: bool) -> None:
+        if overwrite:
+            self._clear()
+        if not self.path.exists():
+            self._clear()
+            write_whole(self.path, file_image(self._start))
+        self._check_provenance()
+        if _is_packed(self.path):
+            self._unpack()
+        with LinkedFile(self.path) as index:
+            self._known = set(self._keys(index.file))
+            self._last_shard = int(index.file.attrs[LAST_SHARD])
+        self._recover()
+
+    def _clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+        for shard in _shards(self.folder):
+            shard.unlink()
+
+    def _start(self, file: h5py.File) -> None:
+        self.provenance.write(file)
+        file.attrs[LAST_SHARD] = 0
+
+    def _check_provenance(self) -> None:
+        with LinkedFile(self.path) as index:
+            made = Provenance.read(index.file, self.path)
+        if made is None:
+            raise StoreError(
+                f"{self.path} was made by another program; nothing is added to it. "
+                "Choose another file, or --overwrite to start anew."
+            )
+        if made.digest != self.provenance.digest:
+            raise StoreError(
+                f"{self.path} was made with other settings ({made.differences(self.provenance)}). "
+                "Use those, choose another file, or --overwrite to start anew."
+            )
+
+    def _unpack(self) -> None:
+        """Turn a packed file into the first shard of a new index, so that it can grow again."""
+        for shard in _shards(self.folder):  # left by a pack that was killed after its rename
+            shard.unlink()
+        first = self.folder / f"{1:06d}.h5"
+        try:
+            os.link(self.path, first)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(self.path, first)
+        sync_folder(self.folder)
+        self._unlinked = [(first.name, self._keys_of(first))]
+        write_whole(self.path, file_image(self._start_with_links))
+
+    def _start_with_links(self, file: h5py.File) -> None:
+        self._start(file)
+        self._add_links(file)
+
+    def _recover(self) -> None:
+        """Find the shards that a killed run had finished but not yet put into the index."""
+        for part in self.folder.glob("*.part"):
+            part.unlink()
+        self._unlinked = [
+            (shard.name, self._keys_of(shard))
+            for shard in _shards(self.folder)
+            if int(shard.stem) > self._last_shard
+        ]
+        for name, keys in self._unlinked:
+            self._known.update(keys)
+            self._last_shard = max(self._last_shard, int(Path(name).stem))
+        self._write_index()
+
+    def _keys_of(self, shard: Path) -> list[str]:
+        with LinkedFile(shard) as source:
+            return list(self._keys(source.file))
+
+    def _fill_shard(self, file: h5py.File) -> None:
+        self.provenance.write(file)
+        for key, value in self._unsaved.items():
+            self._fill(file, key, value)
+
+    def _write_index(self) -> None:
+        if not self._unlinked:
+            return
+        started = time.monotonic()
+        write_whole(self.path, file_image(self._add_links, self.path.read_bytes()))
+        self._unlinked = []
+        self._last_index = time.monotonic()
+        self._index_seconds = self._last_index - started
+
+    def _add_links(self, index: h5py.File) -> None:
+        for name, keys in self._unlinked:
+            with LinkedFile(self.folder / name) as shard:
+                for key in keys:
+                    self._link(index, key, f"{self.folder.name}/{name}", shard.file)
+            index.attrs[LAST_SHARD] = int(Path(name).stem)
+
+
+def pack(path: Path) -> int:
+    """Merge a store and its shards into one plain file; returns its size in bytes.
+
+    The store can be read all the time, and added to afterwards. Raises StoreError when another
+    process writes the store or the disk is full; the store is then as before.
+    """
+    folder = shard_folder(path)
+    if not folder.exists() or _is_packed(path):
+        return path.stat().st_size
+    lock = WriterLock(path, folder)
+    lock.acquire()
+    try:
+        replace_whole(path, lambda part: _merge_shards(path, part))
+        for shard in _shards(folder):
+            shard.unlink()
+    finally:
+        lock.release()
+    shutil.rmtree(folder)
+    return path.stat().st_size
+
+
+def _merge_shards(path: Path, target: Path) -> None:
+    with h5py.File(target, "w", libver=LIBRARY_VERSIONS) as packed:
+        with LinkedFile(path) as index:
+            last = int(index.file.attrs[LAST_SHARD])
+            for name, value in index.file.attrs.items():
+                if name != LAST_SHARD:
+                    packed.attrs[name] = value
+        for shard in _shards(shard_folder(path)):
+            if int(shard.stem) <= last:
+                with LinkedFile(shard) as source:
+                    _copy_tree(source.file, packed)
+
+
+def _copy_tree(source: h5py.Group, target: h5py.Group) -> None:
+    """Copy every group that holds a dataset, at its own path."""
+    for name, member in source.items():
+        if any(isinstance(inner, h5py.Dataset) for inner in member.values()):
+            source.copy(member, target, name=name)
+        else:
+            _copy_tree(member, target.require_group(name))
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.h5") if path.stem.isdigit())
+
+
+def _is_packed(path: Path) -> bool:
+    with LinkedFile(path) as store:
+        return LAST_SHARD not in store.file.attrs
