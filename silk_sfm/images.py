@@ -132,8 +132,8 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
         raise ImageError(f"{path} is empty (0 bytes). Copy it again or remove it.")
     try:
         with Image.open(BytesIO(data)) as image:
+            eight_bit = _is_eight_bit(image)  # before getexif, which may load the pixels
             orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-            eight_bit = _is_eight_bit(image)
             pixels = _pillow_rgba(image) if eight_bit else _opencv_rgba(data, path)
     except UnidentifiedImageError:
         raise ImageError(f"{path} is no image that can be read. Remove or convert it.") from None
@@ -145,9 +145,8 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
 def _is_eight_bit(image: Image.Image) -> bool:
     """Pillow reads 16-bit colour as 8 bits and cannot read 16-bit colour TIFF: OpenCV does."""
     decoders = str(getattr(image, "tile", ""))
-    return image.mode in {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"} and not any(
-        sixteen in decoders for sixteen in (";16", "I;16")
-    )
+    eight_bit_modes = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
+    return image.mode in eight_bit_modes and ";16" not in decoders
 
 
 def _pillow_rgba(image: Image.Image) -> np.ndarray:

@@ -43,12 +43,23 @@ def structure(options: type[T], values: Mapping[str, Any], where: str) -> T:
         raise ConfigError(f"{where}: {'; '.join(_faults(error))}.") from error
 
 
+def neutral(default: Any) -> Any:
+    """A field that changes how a result is made (memory, speed), never the result itself."""
+    return dataclasses.field(default=default, metadata={"neutral": True})
+
+
 def to_plain(options: Any) -> dict[str, Any]:
-    """An options dataclass as JSON-ready values, for provenance and reports."""
-    return {
-        field.name: _plain_value(getattr(options, field.name))
-        for field in dataclasses.fields(options)
-    }
+    """An options dataclass as JSON-ready values."""
+    fields = dataclasses.fields(options)
+    return {field.name: _plain_value(getattr(options, field.name)) for field in fields}
+
+
+def result_options(options: Any) -> dict[str, Any]:
+    """The options that decide a result, as JSON-ready values: `to_plain` without neutral fields."""
+    chosen = [
+        field.name for field in dataclasses.fields(options) if "neutral" not in field.metadata
+    ]
+    return {name: value for name, value in to_plain(options).items() if name in chosen}
 
 
 def _plain_value(value: Any) -> Any:

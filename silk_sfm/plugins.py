@@ -41,6 +41,8 @@ class Correspondences:
     rays_a, rays_b: (M, 2) float64 points on the plane z = 1 of each camera, without distortion;
         None unless the intrinsics of both cameras are trusted
     focal_px: mean focal length of the two cameras in pixels; 0 without rays
+    noise_px: uncertainty of the keypoints in pixels; thresholds are multiplied by it, so that they
+        mean the same at any image size
     """
 
     pixels_a: np.ndarray
@@ -48,6 +50,7 @@ class Correspondences:
     rays_a: np.ndarray | None = None
     rays_b: np.ndarray | None = None
     focal_px: float = 0.0
+    noise_px: float = 1.0
 
 
 @runtime_checkable

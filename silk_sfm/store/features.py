@@ -71,7 +71,7 @@ class FeatureStore:
                 scores=scores.astype(np.float32),
                 descriptors=np.ascontiguousarray(descriptors, np.float32),
                 image_size=self.image_size(name),
-                uncertainty=float(group["keypoints"].attrs.get("uncertainty", 1.0)),
+                uncertainty=self.uncertainty(name),
             )
         except (KeyError, ValueError, OSError) as error:
             raise StoreError(f"{self.path}: features of `{name}` are damaged: {error}.") from error
@@ -84,6 +84,10 @@ class FeatureStore:
         """(width, height) of an image."""
         width, height = self._group(name)["image_size"][()]
         return int(width), int(height)
+
+    def uncertainty(self, name: str) -> float:
+        """Standard deviation of an image's keypoints in its pixels."""
+        return float(self._group(name)["keypoints"].attrs.get("uncertainty", 1.0))
 
     def count(self, name: str) -> int:
         """How many keypoints an image has."""

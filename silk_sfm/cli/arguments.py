@@ -1,0 +1,75 @@
+"""Command lines from dataclasses: options of a recipe and of the chosen plug-ins become flags."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import tyro
+from tyro.conf import arg
+
+from silk_sfm.stages.recipe import DEFAULT_RECIPE, Recipe, with_plugin
+
+Command = TypeVar("Command")
+PLUGIN_TABLES = ("extractor", "matcher", "verifier")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the command runs; every command has these."""
+
+    config: str = DEFAULT_RECIPE
+    """Recipe with the defaults of all options: a name (silk, silk_paper, imc2022) or a TOML file."""
+    overwrite: bool = False
+    """Start anew: drop what the output holds."""
+    quiet: Annotated[bool, arg(aliases=["-q"])] = False
+    """Print errors only."""
+    verbose: Annotated[bool, arg(aliases=["-v"])] = False
+    """Print what the libraries log, and where an error came from."""
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Where tensors are computed."""
+
+    device: str = "auto"
+    """auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:1, mps."""
+
+
+def recipe_for(argv: Sequence[str]) -> Recipe:
+    """The recipe and the plug-ins that a command line names: they decide which flags it has."""
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config", default=DEFAULT_RECIPE)
+    for table in PLUGIN_TABLES:
+        finder.add_argument(f"--{table}")
+    chosen, _ = finder.parse_known_args([word for word in argv if word not in ("-h", "--help")])
+    recipe = Recipe.read(chosen.config)
+    for table in PLUGIN_TABLES:
+        if getattr(chosen, table):
+            recipe = with_plugin(recipe, table, getattr(chosen, table))
+    return recipe
+
+
+def parse(command: type[Command], name: str, argv: Sequence[str], default: Command) -> Command:
+    """Parse a command line; `default` holds the recipe's values. Exits with 2 on wrong usage."""
+    parsed: Any = tyro.cli(
+        command,
+        prog=f"silk-sfm {name}",
+        args=list(argv),
+        default=default,
+        config=(tyro.conf.HelptextFromCommentsOff, tyro.conf.CascadeSubcommandArgs),
+    )
+    start_logging(parsed.run)
+    return parsed  # type: ignore[no-any-return]
+
+
+def start_logging(run: RunOptions) -> None:
+    """Send the library's log to stderr: warnings, or everything when verbose."""
+    level = logging.DEBUG if run.verbose else logging.ERROR if run.quiet else logging.WARNING
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
+    for noisy in ("PIL", "h5py", "filelock", "matplotlib"):
+        logging.getLogger(noisy).setLevel(max(level, logging.INFO))

@@ -1,0 +1,66 @@
+"""`silk-sfm extract`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+from tyro.conf import Positional, arg
+
+from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
+from silk_sfm.cli.printing import conclude, tracker
+from silk_sfm.images import ImageFolder
+from silk_sfm.nn.devices import resolve_device
+from silk_sfm.stages.extract import ExtractionOptions, extract, extraction_provenance
+from silk_sfm.stages.recipe import Chosen
+from silk_sfm.store import FeatureWriter
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Extract(Generic[Options]):
+    """Find and describe keypoints in every image of a folder.
+
+    FEATURES is an HDF5 file in hloc's layout: a group per image with keypoints (pixels of the file,
+    centre of the top-left one at 0, 0), descriptors (D, N), scores and image_size. Run the command
+    again to go on after a stop, or to add new photos: what is there is kept.
+    """
+
+    images: Positional[Path]
+    """Folder of photos (JPEG, PNG, TIFF, PPM, WebP), subfolders too."""
+    features: Positional[Path]
+    """The feature store to write."""
+    extractor: str
+    """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too."""
+    run: Annotated[RunOptions, arg(name="")]
+    where: Annotated[DeviceOptions, arg(name="")]
+    extraction: Annotated[ExtractionOptions, arg(name="")]
+    options: Annotated[Options, arg(name="")]
+
+
+def run(argv: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    recipe = recipe_for(argv)
+    default = Extract[Any](
+        images=tyro.MISSING,
+        features=tyro.MISSING,
+        extractor=recipe.extractor.name,
+        run=RunOptions(),
+        where=DeviceOptions(),
+        extraction=recipe.extraction,
+        options=recipe.extractor.options,
+    )
+    command = parse(Extract[type(recipe.extractor.options)], "extract", argv, default)  # type: ignore[misc]
+    images = ImageFolder.open(command.images)
+    chosen = Chosen(command.extractor, command.options)
+    extractor = chosen.make("extractors", resolve_device(command.where.device))
+    made = extraction_provenance(
+        chosen.name, chosen.options, extractor.weights_digest, command.extraction
+    )
+    options = command.extraction
+    with FeatureWriter(command.features, made, command.run.overwrite, options.precision) as store:
+        report = extract(images, extractor, store, options, tracker(command.run))
+    return conclude(report, command.run, command.features)

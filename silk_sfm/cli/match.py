@@ -1,0 +1,59 @@
+"""`silk-sfm match`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+from tyro.conf import Positional, arg
+
+from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
+from silk_sfm.cli.printing import conclude, tracker
+from silk_sfm.nn.devices import resolve_device
+from silk_sfm.pairs import PairList
+from silk_sfm.stages.match import match, matching_provenance
+from silk_sfm.stages.recipe import Chosen
+from silk_sfm.store import FeatureStore, MatchWriter
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Match(Generic[Options]):
+    """Match the features of every pair.
+
+    MATCHES is an HDF5 file in hloc's layout: a group per pair with matches0 (index in the second
+    image, or -1) and matching_scores0. The N x N similarity matrix is never held: memory stays small.
+    """
+
+    features: Positional[Path]
+    """Feature store, from `silk-sfm extract` or from hloc."""
+    pairs: Positional[Path]
+    """Pair list, from `silk-sfm pairs` or from hloc."""
+    matches: Positional[Path]
+    """The match store to write."""
+    matcher: str
+    """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too."""
+    run: Annotated[RunOptions, arg(name="")]
+    where: Annotated[DeviceOptions, arg(name="")]
+    options: Annotated[Options, arg(name="")]
+
+
+def run(argv: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    chosen = recipe_for(argv).matcher
+    missing = tyro.MISSING
+    default = Match[Any](
+        missing, missing, missing, chosen.name, RunOptions(), DeviceOptions(), chosen.options
+    )
+    command = parse(Match[type(chosen.options)], "match", argv, default)  # type: ignore[misc]
+    chosen = Chosen(command.matcher, command.options)
+    matcher = chosen.make("matchers", resolve_device(command.where.device))
+    with FeatureStore(command.features) as features:
+        pairs = PairList.read(command.pairs, known=frozenset(features.names))
+        made = matching_provenance(chosen.name, chosen.options, features)
+        with MatchWriter(command.matches, made, command.run.overwrite) as store:
+            report = match(pairs, features, matcher, store, tracker(command.run))
+    return conclude(report, command.run, command.matches)

@@ -1,0 +1,41 @@
+"""`silk-sfm pairs`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, arg
+
+from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
+from silk_sfm.cli.printing import image_names
+from silk_sfm.stages.pair import PairOptions, make_pairs
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Choose which images are matched with which.
+
+    PAIRS is a text file with two names a line, as hloc writes it; a tab separates names with spaces.
+    """
+
+    images: Positional[Path]
+    """Folder of photos, or a feature store (then images without features are left out)."""
+    pairs: Positional[Path]
+    """The list to write."""
+    run: Annotated[RunOptions, arg(name="")]
+    options: Annotated[PairOptions, arg(name="")]
+
+
+def run(argv: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    default = Pairs(tyro.MISSING, tyro.MISSING, RunOptions(), recipe_for(argv).pairs)
+    command = parse(Pairs, "pairs", argv, default)
+    names = image_names(command.images)
+    pairs = make_pairs(names, command.options)
+    pairs.write(command.pairs)
+    if not command.run.quiet:
+        print(f"pairs: {len(pairs)} pairs of {len(names)} images -> {command.pairs}")
+    return 0

@@ -1,0 +1,99 @@
+"""Images to a feature store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from silk_sfm.errors import ConfigError, ImageError, SilkSfmError
+from silk_sfm.features import LocalFeatures
+from silk_sfm.images import ImageFolder, MaskFolder, Photo
+from silk_sfm.options import result_options
+from silk_sfm.plugins import Extractor
+from silk_sfm.stages.report import Skipped, StageReport, Track, silent
+from silk_sfm.stages.streams import WriteBehind, in_threads
+from silk_sfm.store import FeatureWriter, Precision, Provenance
+
+N_READERS = 2
+READ_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """How images reach the extractor, and how features are stored."""
+
+    max_size: int | None = 1024
+    """Shrink images so that their longer side has at most this many pixels; None keeps the size.
+    Keypoints come back in pixels of the file."""
+    masks: Path | None = None
+    """Folder of masks named as in COLMAP (`photo.jpg.png`); keypoints where one is 0 are dropped."""
+    precision: Precision = "float16"
+    """How descriptors are stored. Keypoints are always float32."""
+
+    def __post_init__(self) -> None:
+        if self.max_size is not None and self.max_size < 1:
+            raise ConfigError(f"max_size must be at least 1 pixel, got {self.max_size}")
+
+
+def extraction_provenance(
+    name: str, extractor_options: object, weights_digest: str, options: ExtractionOptions
+) -> Provenance:
+    """What decides the content of a feature store."""
+    return Provenance(
+        plugin=name,
+        options={**result_options(extractor_options), **result_options(options)},
+        inputs={"weights": weights_digest} if weights_digest else {},
+    )
+
+
+def extract(
+    images: ImageFolder,
+    extractor: Extractor,
+    store: FeatureWriter,
+    options: ExtractionOptions,
+    track: Track = silent,
+) -> StageReport:
+    """Extract features of every image that is not yet in the store.
+
+    Images that cannot be used are skipped and listed in the report.
+    """
+    masks = MaskFolder.open(options.masks) if options.masks else None
+    todo = [name for name in images.names if name not in store]
+    read = partial(images.read, channels=extractor.channels, max_side=options.max_size)
+    skipped: list[Skipped] = []
+    found = 0
+    with WriteBehind(store) as behind:
+        photos = in_threads(read, todo, N_READERS, READ_AHEAD)
+        for name, photo in track(photos, "images", len(todo)):
+            try:
+                features = _features(name, photo, extractor, masks)
+            except ImageError as error:
+                skipped.append(Skipped(name, str(error)))
+                continue
+            found += len(features)
+            behind.add(name, features)
+    done = len(todo) - len(skipped)
+    reused = len(images.names) - len(todo)
+    return StageReport("extract", "images", done, reused, found, "keypoints", tuple(skipped))
+
+
+def _features(
+    name: str, photo: Photo | SilkSfmError, extractor: Extractor, masks: MaskFolder | None
+) -> LocalFeatures:
+    """Features in raw pixels of the file."""
+    if isinstance(photo, SilkSfmError):
+        raise photo
+    try:
+        found = extractor(photo.pixels)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+    features = replace(
+        found,
+        keypoints=photo.grid.to_raw(found.keypoints),
+        image_size=photo.grid.raw_size,
+        uncertainty=found.uncertainty * photo.grid.mean_scale,
+    )
+    if masks is None:
+        return features
+    return features.select(masks.keeps(name, features.keypoints, photo.grid.raw_size))

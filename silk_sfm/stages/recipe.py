@@ -1,0 +1,128 @@
+"""Recipes: every choice of a reconstruction in one TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from silk_sfm import plugins
+from silk_sfm.colmap.cameras import CameraOptions
+from silk_sfm.colmap.mapping import MappingOptions
+from silk_sfm.errors import ConfigError
+from silk_sfm.options import read_toml, structure, to_plain
+from silk_sfm.stages.extract import ExtractionOptions
+from silk_sfm.stages.pair import PairOptions
+from silk_sfm.stages.verify import VerificationOptions
+
+DEFAULT_RECIPE = "silk"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A plug-in and its options."""
+
+    name: str
+    options: Any
+
+    def make(self, kind: plugins.Kind, device: str) -> Any:
+        """The plug-in itself, ready to be called on `device`."""
+        return plugins.load(kind, self.name)(self.options, device)
+
+
+def choose(kind: plugins.Kind, name: str) -> Chosen:
+    """A plug-in with its default options. Raises PluginError when there is none of this name."""
+    return Chosen(name, plugins.load(kind, name).Options())
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What each stage does; every part has a default."""
+
+    extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
+    extractor: Chosen = field(default_factory=lambda: choose("extractors", "silk"))
+    pairs: PairOptions = field(default_factory=PairOptions)
+    matcher: Chosen = field(default_factory=lambda: choose("matchers", "double-softmax"))
+    verification: VerificationOptions = field(default_factory=VerificationOptions)
+    verifier: Chosen = field(default_factory=lambda: choose("verifiers", "magsac"))
+    cameras: CameraOptions = field(default_factory=CameraOptions)
+    mapping: MappingOptions = field(default_factory=MappingOptions)
+
+    @staticmethod
+    def read(name: str = DEFAULT_RECIPE) -> Recipe:
+        """Read a recipe: one that comes with silk-sfm, by name, or the path of a TOML file.
+
+        Raises ConfigError that names the file, the table and the key at fault.
+        """
+        path = recipe_path(name)
+        tables = read_toml(path)
+        parts: dict[str, Any] = {}
+        for table in tables:
+            if table not in _SECTIONS and table not in _PLUGINS:
+                known = ", ".join([*_SECTIONS, *_PLUGINS])
+                raise ConfigError(f"Recipe {path}: unknown table [{table}]. Known: {known}.")
+        for table, options in _SECTIONS.items():
+            parts[table] = structure(options, tables.get(table, {}), f"Recipe {path}: [{table}]")
+        for table, kind in _PLUGINS.items():
+            if table in tables:
+                parts[table] = _chosen(kind, tables[table], f"Recipe {path}: [{table}]")
+        return Recipe(**parts)
+
+    def to_plain(self) -> dict[str, Any]:
+        """All choices as JSON-ready values."""
+        plain = {table: to_plain(getattr(self, table)) for table in _SECTIONS}
+        for table in _PLUGINS:
+            chosen: Chosen = getattr(self, table)
+            plain[table] = {"name": chosen.name, **to_plain(chosen.options)}
+        return plain
+
+
+_SECTIONS: dict[str, Any] = {
+    "extraction": ExtractionOptions,
+    "pairs": PairOptions,
+    "verification": VerificationOptions,
+    "cameras": CameraOptions,
+    "mapping": MappingOptions,
+}
+_PLUGINS: dict[str, plugins.Kind] = {
+    "extractor": "extractors",
+    "matcher": "matchers",
+    "verifier": "verifiers",
+}
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with silk-sfm."""
+    return sorted(Path(entry.name).stem for entry in files("silk_sfm.configs").iterdir())
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe, by its name or path. Raises ConfigError when there is none."""
+    shipped = Path(str(files("silk_sfm.configs") / f"{name}.toml"))
+    path = shipped if shipped.exists() else Path(name)
+    if not path.is_file():
+        raise ConfigError(
+            f"No recipe {name}. Give a TOML file or one of: {', '.join(recipe_names())}."
+        )
+    return path
+
+
+def _chosen(kind: plugins.Kind, values: Mapping[str, Any], where: str) -> Chosen:
+    if "name" not in values:
+        raise ConfigError(
+            f"{where}: `name` is missing. Installed: {', '.join(plugins.names(kind))}."
+        )
+    options = {key: value for key, value in values.items() if key != "name"}
+    plugin = plugins.load(kind, values["name"])
+    return Chosen(values["name"], structure(plugin.Options, options, where))
+
+
+def with_plugin(recipe: Recipe, table: str, name: str) -> Recipe:
+    """The recipe with another plug-in in `table`; its options stay when the name stays."""
+    if getattr(recipe, table).name == name:
+        return recipe
+    changed: Any = {table: choose(_PLUGINS[table], name)}
+    return dataclasses.replace(recipe, **changed)
