@@ -23,7 +23,7 @@ class RunOptions:
     """How the command runs; every command has these."""
 
     config: str = DEFAULT_RECIPE
-    """Recipe with the defaults of all options: a name (silk, silk_paper, imc2022) or a TOML file."""
+    """Recipe with the defaults of all options: silk, silk_paper, imc2022, or a TOML file."""
     overwrite: bool = False
     """Start anew: drop what the output holds."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
@@ -70,6 +70,8 @@ def parse(command: type[Command], name: str, argv: Sequence[str], default: Comma
 def start_logging(run: RunOptions) -> None:
     """Send the library's log to stderr: warnings, or everything when verbose."""
     level = logging.DEBUG if run.verbose else logging.ERROR if run.quiet else logging.WARNING
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s"
+    )
     for noisy in ("PIL", "h5py", "filelock", "matplotlib"):
         logging.getLogger(noisy).setLevel(max(level, logging.INFO))

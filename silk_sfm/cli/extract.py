@@ -13,8 +13,8 @@ from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
 from silk_sfm.images import ImageFolder
 from silk_sfm.nn.devices import resolve_device
+from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.extract import ExtractionOptions, extract, extraction_provenance
-from silk_sfm.stages.recipe import Chosen
 from silk_sfm.store import FeatureWriter
 
 Options = TypeVar("Options")
@@ -53,13 +53,11 @@ def run(argv: list[str]) -> int:
         extraction=recipe.extraction,
         options=recipe.extractor.options,
     )
-    command = parse(Extract[type(recipe.extractor.options)], "extract", argv, default)  # type: ignore[misc]
+    command = parse(Extract[type(recipe.extractor.options)], "extract", argv, default)  # type: ignore[arg-type, misc]
     images = ImageFolder.open(command.images)
     chosen = Chosen(command.extractor, command.options)
     extractor = chosen.make("extractors", resolve_device(command.where.device))
-    made = extraction_provenance(
-        chosen.name, chosen.options, extractor.weights_digest, command.extraction
-    )
+    made = extraction_provenance(chosen, extractor.weights_digest, command.extraction)
     options = command.extraction
     with FeatureWriter(command.features, made, command.run.overwrite, options.precision) as store:
         report = extract(images, extractor, store, options, tracker(command.run))

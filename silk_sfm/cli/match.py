@@ -13,8 +13,8 @@ from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
 from silk_sfm.nn.devices import resolve_device
 from silk_sfm.pairs import PairList
+from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.match import match, matching_provenance
-from silk_sfm.stages.recipe import Chosen
 from silk_sfm.store import FeatureStore, MatchWriter
 
 Options = TypeVar("Options")
@@ -25,7 +25,7 @@ class Match(Generic[Options]):
     """Match the features of every pair.
 
     MATCHES is an HDF5 file in hloc's layout: a group per pair with matches0 (index in the second
-    image, or -1) and matching_scores0. The N x N similarity matrix is never held: memory stays small.
+    image, or -1) and matching_scores0. The N x N similarity matrix is never held in memory.
     """
 
     features: Positional[Path]
@@ -48,12 +48,12 @@ def run(argv: list[str]) -> int:
     default = Match[Any](
         missing, missing, missing, chosen.name, RunOptions(), DeviceOptions(), chosen.options
     )
-    command = parse(Match[type(chosen.options)], "match", argv, default)  # type: ignore[misc]
+    command = parse(Match[type(chosen.options)], "match", argv, default)  # type: ignore[arg-type, misc]
     chosen = Chosen(command.matcher, command.options)
     matcher = chosen.make("matchers", resolve_device(command.where.device))
     with FeatureStore(command.features) as features:
         pairs = PairList.read(command.pairs, known=frozenset(features.names))
-        made = matching_provenance(chosen.name, chosen.options, features)
+        made = matching_provenance(chosen, features)
         with MatchWriter(command.matches, made, command.run.overwrite) as store:
             report = match(pairs, features, matcher, store, tracker(command.run))
     return conclude(report, command.run, command.matches)

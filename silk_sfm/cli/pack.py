@@ -15,8 +15,8 @@ from silk_sfm.store import pack
 class Pack:
     """Merge a store and its shards into one plain HDF5 file.
 
-    A store is an index (NAME.h5) that leads to finished shard files (NAME.h5.shards). Pack it before
-    you move it or give it to someone. It can be added to afterwards.
+    A store is an index (NAME.h5) that leads to finished shard files (NAME.h5.shards). Pack it
+    before you move it or give it to someone. It can be added to afterwards.
     """
 
     store: Positional[Path]

@@ -18,7 +18,7 @@ from silk_sfm.stages.pair import PairOptions, make_pairs
 class Pairs:
     """Choose which images are matched with which.
 
-    PAIRS is a text file with two names a line, as hloc writes it; a tab separates names with spaces.
+    PAIRS is a text file with two names a line as in hloc; a tab separates names with spaces.
     """
 
     images: Positional[Path]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +13,9 @@ from tqdm import tqdm
 from silk_sfm.cli.arguments import RunOptions
 from silk_sfm.cli.main import DONE, SOME_SKIPPED
 from silk_sfm.images import ImageFolder
-from silk_sfm.stages.report import StageReport, Track, silent
+from silk_sfm.stages.build import ModelReport
+from silk_sfm.stages.reconstruct import Reconstruction
+from silk_sfm.stages.report import Skipped, StageReport, Track, silent
 from silk_sfm.store import FeatureStore
 
 T = TypeVar("T")
@@ -20,20 +23,41 @@ T = TypeVar("T")
 
 def tracker(run: RunOptions) -> Track:
     """A bar with rate and time left; none when quiet or when stderr is no terminal."""
-    return silent if run.quiet or not sys.stderr.isatty() else _bar
+    return _bar if _shows_bars(run) else silent
 
 
-def _bar(items: Iterable[T], label: str, total: int) -> Iterable[T]:
-    return tqdm(items, unit=f" {label}", total=total, dynamic_ncols=True, leave=False)
+@contextmanager
+def registered_counter(run: RunOptions, n_images: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar that is told how many images are registered so far."""
+    if not _shows_bars(run):
+        yield None
+        return
+    bar = tqdm(total=n_images, unit=" registered", dynamic_ncols=True, leave=False, delay=1e-9)
+
+    def show(n_registered: int) -> None:
+        bar.update(n_registered - bar.n)
+
+    try:
+        yield show
+    finally:
+        bar.close()
 
 
 def conclude(report: StageReport, run: RunOptions, output: object) -> int:
     """Print the summary of a stage and what it skipped; returns the exit status."""
     if not run.quiet:
         print(f"{report} -> {output}")
-    for skipped in report.skipped:
-        print(f"skipped {skipped.name}: {skipped.reason}", file=sys.stderr)
-    return SOME_SKIPPED if report.skipped else DONE
+    return _list_skipped(report.skipped)
+
+
+def conclude_model(report: ModelReport, job: Reconstruction, run: RunOptions) -> int:
+    """Print the summaries of all stages and what was skipped; returns the exit status."""
+    if not run.quiet:
+        for stage in job.reports:
+            print(f"{stage} [{job.costs.stages[stage.stage]['seconds']:.1f} s]")
+        seconds = job.costs.stages["map"]["seconds"]
+        print(f"{report} [{seconds:.1f} s] -> {job.out / 'sparse' / '0'}")
+    return _list_skipped(job.skipped)
 
 
 def image_names(source: Path) -> tuple[str, ...]:
@@ -42,3 +66,17 @@ def image_names(source: Path) -> tuple[str, ...]:
         return ImageFolder.open(source).names
     with FeatureStore(source) as features:
         return tuple(features.names)
+
+
+def _bar(items: Iterable[T], label: str, total: int) -> Iterable[T]:
+    return tqdm(items, unit=f" {label}", total=total, dynamic_ncols=True, leave=False)
+
+
+def _shows_bars(run: RunOptions) -> bool:
+    return not run.quiet and sys.stderr.isatty()
+
+
+def _list_skipped(skipped: Sequence[Skipped]) -> int:
+    for item in skipped:
+        print(f"skipped {item.name}: {item.reason}", file=sys.stderr)
+    return SOME_SKIPPED if skipped else DONE

@@ -11,6 +11,7 @@ from silk_sfm.features import LocalFeatures
 from silk_sfm.images import ImageFolder, MaskFolder, Photo
 from silk_sfm.options import result_options
 from silk_sfm.plugins import Extractor
+from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.report import Skipped, StageReport, Track, silent
 from silk_sfm.stages.streams import WriteBehind, in_threads
 from silk_sfm.store import FeatureWriter, Precision, Provenance
@@ -27,7 +28,7 @@ class ExtractionOptions:
     """Shrink images so that their longer side has at most this many pixels; None keeps the size.
     Keypoints come back in pixels of the file."""
     masks: Path | None = None
-    """Folder of masks named as in COLMAP (`photo.jpg.png`); keypoints where one is 0 are dropped."""
+    """Folder of masks named as in COLMAP (`photo.jpg.png`); keypoints where one is 0 go."""
     precision: Precision = "float16"
     """How descriptors are stored. Keypoints are always float32."""
 
@@ -37,14 +38,11 @@ class ExtractionOptions:
 
 
 def extraction_provenance(
-    name: str, extractor_options: object, weights_digest: str, options: ExtractionOptions
+    chosen: Chosen, weights_digest: str, options: ExtractionOptions
 ) -> Provenance:
     """What decides the content of a feature store."""
-    return Provenance(
-        plugin=name,
-        options={**result_options(extractor_options), **result_options(options)},
-        inputs={"weights": weights_digest} if weights_digest else {},
-    )
+    values = {**result_options(chosen.options), **result_options(options)}
+    return Provenance(chosen.name, values, {"weights": weights_digest} if weights_digest else {})
 
 
 def extract(

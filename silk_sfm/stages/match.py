@@ -9,15 +9,16 @@ from silk_sfm.features import LocalFeatures
 from silk_sfm.options import result_options
 from silk_sfm.pairs import PairList
 from silk_sfm.plugins import Matcher
+from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.report import StageReport, Track, silent
 from silk_sfm.store import FeatureStore, MatchWriter, Provenance, check_collisions
 
 CACHE_BYTES = 2 * 2**30
 
 
-def matching_provenance(name: str, options: object, features: FeatureStore) -> Provenance:
+def matching_provenance(matcher: Chosen, features: FeatureStore) -> Provenance:
     """What decides the content of a match store."""
-    return Provenance(name, result_options(options), {"features": features.digest})
+    return Provenance(matcher.name, result_options(matcher.options), {"features": features.digest})
 
 
 def match(

@@ -14,28 +14,12 @@ from silk_sfm.colmap.cameras import CameraOptions
 from silk_sfm.colmap.mapping import MappingOptions
 from silk_sfm.errors import ConfigError
 from silk_sfm.options import read_toml, structure, to_plain
+from silk_sfm.stages.choice import Chosen, choose
 from silk_sfm.stages.extract import ExtractionOptions
 from silk_sfm.stages.pair import PairOptions
 from silk_sfm.stages.verify import VerificationOptions
 
 DEFAULT_RECIPE = "silk"
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A plug-in and its options."""
-
-    name: str
-    options: Any
-
-    def make(self, kind: plugins.Kind, device: str) -> Any:
-        """The plug-in itself, ready to be called on `device`."""
-        return plugins.load(kind, self.name)(self.options, device)
-
-
-def choose(kind: plugins.Kind, name: str) -> Chosen:
-    """A plug-in with its default options. Raises PluginError when there is none of this name."""
-    return Chosen(name, plugins.load(kind, name).Options())
 
 
 @dataclass(frozen=True)

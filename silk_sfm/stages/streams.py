@@ -26,24 +26,24 @@ def in_threads(
     An error of silk-sfm comes as the result of its item; any other error is raised.
     """
     pool = ThreadPoolExecutor(n_threads)
-    waiting: deque[tuple[T, Future[R]]] = deque()
+    waiting: deque[tuple[T, Future[R | SilkSfmError]]] = deque()
     try:
         for item in items:
-            waiting.append((item, pool.submit(work, item)))
+            waiting.append((item, pool.submit(_attempt, work, item)))
             if len(waiting) > ahead:
-                yield _next_result(waiting)
-        while waiting:
-            yield _next_result(waiting)
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _next_result(waiting: deque[tuple[T, Future[R]]]) -> tuple[T, R | SilkSfmError]:
-    item, future = waiting.popleft()
+def _attempt(work: Callable[[T], R], item: T) -> R | SilkSfmError:
     try:
-        return item, future.result()
+        return work(item)
     except SilkSfmError as error:
-        return item, error
+        return error
 
 
 class Sink(Protocol[V]):

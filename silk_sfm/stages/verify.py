@@ -7,14 +7,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from silk_sfm.colmap.assignment import known_cameras
 from silk_sfm.colmap.cameras import Camera, mean_focal, rays
 from silk_sfm.errors import ConfigError, SilkSfmError
 from silk_sfm.features import Matches, TwoViewGeometry
 from silk_sfm.options import neutral, result_options
 from silk_sfm.plugins import Correspondences, Verifier
+from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.report import StageReport, Track, silent
 from silk_sfm.stages.streams import in_threads
 from silk_sfm.store import FeatureStore, MatchStore, Provenance, VerifiedWriter
@@ -36,13 +39,27 @@ class VerificationOptions:
             raise ConfigError("seed and threads must not be negative")
 
 
+def trusted_cameras(features: FeatureStore, intrinsics: Path | None) -> dict[str, Camera]:
+    """The camera of each image when the intrinsics are known; none otherwise."""
+    if intrinsics is None:
+        return {}
+    sizes = {name: features.image_size(name) for name in features.names}
+    return known_cameras(sizes, intrinsics).by_name
+
+
 def verification_provenance(
-    name: str, plugin_options: object, options: VerificationOptions, inputs: Mapping[str, str]
+    verifier: Chosen,
+    options: VerificationOptions,
+    matches: MatchStore,
+    cameras: Mapping[str, Camera],
 ) -> Provenance:
-    """What decides the content of a verified store; `inputs`: digests of matches and cameras."""
-    return Provenance(
-        name, {**result_options(plugin_options), **result_options(options)}, dict(inputs)
-    )
+    """What decides the content of a verified store."""
+    inputs = {"matches": matches.digest}
+    if cameras:
+        distinct = sorted({f"{camera.model} {camera.params}" for camera in cameras.values()})
+        inputs["intrinsics"] = "; ".join(distinct)
+    values = {**result_options(verifier.options), **result_options(options)}
+    return Provenance(verifier.name, values, inputs)
 
 
 def verify(
@@ -51,16 +68,17 @@ def verify(
     verifier: Verifier,
     store: VerifiedWriter,
     options: VerificationOptions,
-    cameras: Mapping[str, Camera] | None = None,
+    cameras: Mapping[str, Camera],
     track: Track = silent,
 ) -> StageReport:
     """Verify every pair of the match store that is not yet in the verified store.
 
-    cameras: of each image, when their intrinsics are trusted; without them none is assumed.
+    cameras: of each image whose intrinsics are trusted; a pair without them gets a fundamental
+        matrix.
     """
     pairs = matches.pairs(features.names)
     todo = [pair for pair in pairs if not store.has_pair(pair)]
-    tentative = (_read_pair(pair, features, matches, cameras or {}) for pair in todo)
+    tentative = (_read_pair(pair, features, matches, cameras) for pair in todo)
     n_threads = options.threads or os.cpu_count() or 1
     work = partial(_verify_pair, verifier=verifier, seed=options.seed)
     results = in_threads(work, tentative, n_threads, ahead=4 * n_threads)

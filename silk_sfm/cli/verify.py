@@ -1,0 +1,67 @@
+"""`silk-sfm verify`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import tyro
+from tyro.conf import Positional, arg
+
+from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
+from silk_sfm.cli.printing import conclude, tracker
+from silk_sfm.stages.choice import Chosen
+from silk_sfm.stages.verify import (
+    VerificationOptions,
+    trusted_cameras,
+    verification_provenance,
+    verify,
+)
+from silk_sfm.store import FeatureStore, MatchStore, VerifiedWriter
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Verify(Generic[Options]):
+    """Keep the matches that a two-view geometry explains.
+
+    VERIFIED has the layout of a match store with inliers only, and for each pair the kind of
+    geometry and its matrix: essential with known intrinsics, else fundamental.
+    """
+
+    features: Positional[Path]
+    """Feature store."""
+    matches: Positional[Path]
+    """Match store, from `silk-sfm match` or from hloc."""
+    verified: Positional[Path]
+    """The verified store to write."""
+    verifier: str
+    """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too."""
+    run: Annotated[RunOptions, arg(name="")]
+    verification: Annotated[VerificationOptions, arg(name="")]
+    options: Annotated[Options, arg(name="")]
+    intrinsics: Path | None = None
+    """Known intrinsics: a COLMAP model folder, cameras.txt or cameras.bin. Photos are found by name
+    when the folder names them, else by size."""
+
+
+def run(argv: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    recipe = recipe_for(argv)
+    chosen = recipe.verifier
+    missing = tyro.MISSING
+    default = Verify[Any](
+        missing, missing, missing, chosen.name, RunOptions(), recipe.verification, chosen.options
+    )
+    command = parse(Verify[type(chosen.options)], "verify", argv, default)  # type: ignore[arg-type, misc]
+    chosen, options = Chosen(command.verifier, command.options), command.verification
+    verifier = chosen.make("verifiers", "cpu")
+    with FeatureStore(command.features) as features, MatchStore(command.matches) as matches:
+        cameras = trusted_cameras(features, command.intrinsics)
+        made = verification_provenance(chosen, options, matches, cameras)
+        with VerifiedWriter(command.verified, made, command.run.overwrite) as store:
+            track = tracker(command.run)
+            report = verify(features, matches, verifier, store, options, cameras, track)
+    return conclude(report, command.run, command.verified)

@@ -1,0 +1,232 @@
+"""From a database to models: COLMAP's incremental, global and hierarchical mappers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pycolmap
+
+from silk_sfm.colmap.cameras import CameraAssignment
+from silk_sfm.colmap.database import DatabaseCounts, count
+from silk_sfm.colmap.files import whole_folder
+from silk_sfm.colmap.logs import colmap_log
+from silk_sfm.colmap.model import Model, read_model
+from silk_sfm.errors import ConfigError, ReconstructionError
+from silk_sfm.options import neutral
+
+Mapper = Literal["incremental", "global", "hierarchical"]
+OnImage = Callable[[int], None]
+MIN_IMAGES = 3
+SMALL_SCENE = 0.8  # of the images: no model has to be larger than that
+
+
+@dataclass(frozen=True)
+class MappingOptions:
+    """How a model is built from verified pairs."""
+
+    mapper: Mapper = "incremental"
+    """incremental: one photo after the other, the most tried. global: all at once (GLOMAP), faster
+    on many photos. hierarchical: incremental in overlapping groups, for thousands of photos."""
+    refine_intrinsics: bool | None = None
+    """Refine focal length and distortion. Not set: unless the intrinsics are known."""
+    refine_principal_point: bool = False
+    """Refine the principal point too; needs many photos with varied views."""
+    min_matches: int = 15
+    """A pair with fewer inliers is not used."""
+    init_min_matches: int = 100
+    """The first pair has at least that many inliers (incremental, hierarchical); it is relaxed when
+    there is no such pair."""
+    min_model_size: int = 10
+    """A model with fewer photos is dropped; at most 80 % of the photos are asked for."""
+    multiple_models: bool = True
+    """Build more models from photos that fit into none; off: keep the first."""
+    seed: int = 0
+    """Of the random sampling; with one thread the same seed gives the same model."""
+    threads: int = neutral(0)
+    """Number of threads; 0 takes all cores."""
+    verbose: bool = neutral(False)
+    """Show COLMAP's log."""
+
+    def __post_init__(self) -> None:
+        for name in ("min_matches", "init_min_matches", "min_model_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.threads < 0 or self.seed < 0:
+            raise ConfigError("seed and threads must not be negative")
+
+    def fixes_intrinsics(self, cameras: CameraAssignment) -> bool:
+        """Do the intrinsics stay as they are?"""
+        if self.refine_intrinsics is None:
+            return cameras.all_trusted
+        return not self.refine_intrinsics
+
+
+@dataclass(frozen=True, eq=False)
+class MappingResult:
+    """model: the largest; model_dir: where it lies; n_images: of each model, largest first."""
+
+    model: Model
+    model_dir: Path
+    n_images: tuple[int, ...]
+    seconds: float
+
+
+def run_mapper(
+    database: Path,
+    image_dir: Path,
+    out_dir: Path,
+    options: MappingOptions,
+    fixed_intrinsics: bool,
+    on_image: OnImage | None = None,
+) -> MappingResult:
+    """Build models and write them to out_dir/sparse/0, 1, ... (COLMAP binary), the largest first.
+
+    image_dir: where the points' colours come from
+    on_image: called with the number of registered images (incremental mapper only)
+
+    out_dir/sparse is replaced as a whole, and only when there is a model. Raises
+    ReconstructionError with the counts of the database when there is none. Ctrl-C stops the
+    incremental mapper at the next image, the global one at its next step, the hierarchical one when
+    it has finished.
+    """
+    start = time.perf_counter()
+    counts = count(database)
+    with whole_folder(out_dir / "sparse") as part, colmap_log(options.verbose):
+        models = _map(database, options, fixed_intrinsics, counts.n_images, on_image)
+        models = sorted(models, key=_size, reverse=True)
+        if not models:
+            raise ReconstructionError(no_model_text(counts, options))
+        for index, model in enumerate(models):
+            model.extract_colors_for_all_images(image_dir)
+            (part / str(index)).mkdir()
+            model.write_binary(part / str(index))
+    model_dir = out_dir / "sparse" / "0"
+    return MappingResult(
+        read_model(model_dir),
+        model_dir,
+        tuple(model.num_reg_images() for model in models),
+        time.perf_counter() - start,
+    )
+
+
+def no_model_text(counts: DatabaseCounts, options: MappingOptions) -> str:
+    """Why there is no model, as far as the database tells."""
+    return (
+        f"The {options.mapper} mapper made no model of {counts.n_images} images, {counts.n_pairs} "
+        f"verified pairs and {counts.n_inliers} inliers (at most {counts.best_pair} in one pair, "
+        f"min_matches is {options.min_matches})."
+    )
+
+
+def _size(model: pycolmap.Reconstruction) -> tuple[int, int]:
+    return model.num_reg_images(), model.num_points3D()
+
+
+def _map(
+    database: Path,
+    options: MappingOptions,
+    fixed_intrinsics: bool,
+    n_images: int,
+    on_image: OnImage | None,
+) -> list[pycolmap.Reconstruction]:
+    smallest = min(options.min_model_size, max(MIN_IMAGES, int(SMALL_SCENE * n_images)))
+    if options.mapper == "global":
+        return _map_globally(database, _global_options(options, fixed_intrinsics, smallest))
+    single = _incremental_options(options, fixed_intrinsics, smallest)
+    if options.mapper == "incremental":
+        return _map_incrementally(database, single, on_image)
+    return _map_hierarchically(database, single)
+
+
+def _map_incrementally(
+    database: Path, options: pycolmap.IncrementalPipelineOptions, on_image: OnImage | None
+) -> list[pycolmap.Reconstruction]:
+    manager = pycolmap.ReconstructionManager()
+    with pycolmap.Database.open(database) as opened:
+        pipeline = pycolmap.IncrementalPipeline(options, opened, manager)
+
+    def registered() -> None:
+        if on_image is not None:
+            on_image(sum(manager.get(index).num_reg_images() for index in range(manager.size())))
+
+    kinds = pycolmap.IncrementalPipelineCallback
+    for kind in (kinds.INITIAL_IMAGE_PAIR_REG_CALLBACK, kinds.NEXT_IMAGE_REG_CALLBACK):
+        pipeline.add_callback(kind.value, registered)
+    pipeline.run()
+    return _models(manager)
+
+
+def _map_globally(
+    database: Path, options: pycolmap.GlobalPipelineOptions
+) -> list[pycolmap.Reconstruction]:
+    """The callback does nothing; Python looks for Ctrl-C when it is called."""
+    manager = pycolmap.ReconstructionManager()
+    with pycolmap.Database.open(database) as opened:
+        pipeline = pycolmap.GlobalPipeline(options, opened, manager)
+    pipeline.add_callback(pycolmap.GlobalPipelineCallback.MODEL_UPDATE_CALLBACK.value, lambda: None)
+    pipeline.run()
+    return _models(manager)
+
+
+def _map_hierarchically(
+    database: Path, single: pycolmap.IncrementalPipelineOptions
+) -> list[pycolmap.Reconstruction]:
+    options = pycolmap.HierarchicalPipelineOptions(num_threads=single.num_threads)
+    options.incremental_options = single
+    manager = pycolmap.ReconstructionManager()
+    with pycolmap.Database.open(database) as opened:
+        pipeline = pycolmap.HierarchicalPipeline(options, opened, manager)
+        try:
+            pipeline.run()
+        except IndexError:  # pycolmap 4.2.1 merges the clusters of nothing
+            return []
+    return _models(manager)
+
+
+def _models(manager: pycolmap.ReconstructionManager) -> list[pycolmap.Reconstruction]:
+    models = [manager.get(index) for index in range(manager.size())]
+    return [model for model in models if model.num_reg_images() > 1]
+
+
+def _incremental_options(
+    options: MappingOptions, fixed_intrinsics: bool, smallest: int
+) -> pycolmap.IncrementalPipelineOptions:
+    chosen = pycolmap.IncrementalPipelineOptions(
+        min_num_matches=options.min_matches,
+        min_model_size=smallest,
+        multiple_models=options.multiple_models,
+        ba_refine_focal_length=not fixed_intrinsics,
+        ba_refine_extra_params=not fixed_intrinsics,
+        ba_refine_principal_point=options.refine_principal_point and not fixed_intrinsics,
+        extract_colors=False,
+        random_seed=options.seed,
+        num_threads=options.threads or _n_cores(),
+    )
+    chosen.mapper.init_min_num_inliers = options.init_min_matches
+    return chosen
+
+
+def _global_options(
+    options: MappingOptions, fixed_intrinsics: bool, smallest: int
+) -> pycolmap.GlobalPipelineOptions:
+    chosen = pycolmap.GlobalPipelineOptions(
+        min_num_matches=options.min_matches,
+        min_model_size=smallest,
+        multiple_models=options.multiple_models,
+        random_seed=options.seed,
+        num_threads=options.threads or _n_cores(),
+    )
+    adjustment = chosen.mapper.bundle_adjustment
+    adjustment.refine_focal_length = not fixed_intrinsics
+    adjustment.refine_extra_params = not fixed_intrinsics
+    adjustment.refine_principal_point = options.refine_principal_point and not fixed_intrinsics
+    return chosen
+
+
+def _n_cores() -> int:
+    return os.cpu_count() or 1

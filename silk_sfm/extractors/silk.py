@@ -1,0 +1,120 @@
+"""SiLK keypoints and descriptors as an extractor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from silk_sfm.errors import ConfigError, ImageError
+from silk_sfm.features import LocalFeatures
+from silk_sfm.nn.detection import REMOVED, DetectionOptions, detect_logits, refine
+from silk_sfm.nn.flat import constant_around
+from silk_sfm.nn.tiling import TiledSilk
+from silk_sfm.nn.weights import load_silk, weights_digest
+from silk_sfm.options import neutral
+from silk_sfm.plugins import About
+
+UNCERTAINTY_PX = 1.0
+"""The unit in which thresholds of later stages count, as in hloc: one pixel of the image given."""
+
+SMALLEST_TILE = 64 * 64
+
+
+@dataclass(frozen=True)
+class SilkOptions(DetectionOptions):
+    """SiLK: which weights, and which of their detections become keypoints."""
+
+    weights: str = neutral("silk")  # a store names them by their digest
+    """A .safetensors or .ckpt file, or a name: `silk` (ours, in the package, Apache-2.0), or the
+    authors' `pvgg-4`, `pvgg-1`, `pvgg-micro`, `coco-rgb-aug` (GPL-3.0, fetched when first used)."""
+    padding: Literal[0, 1] = 0
+    """Of the convolutions: 0 finds nothing within 9 px (pvgg-4) of the border, 1 finds keypoints up
+    to the border, less repeatable ones there."""
+    tile_pixels: int = neutral(1_500_000)
+    """Work on at most this many pixels at a time; bounds memory, does not change results."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.padding not in (0, 1):
+            raise ConfigError(f"padding must be 0 or 1, got {self.padding}.")
+        if self.tile_pixels < SMALLEST_TILE:
+            raise ConfigError(
+                f"tile_pixels must be at least {SMALLEST_TILE}, got {self.tile_pixels}."
+            )
+
+
+class Silk:
+    """SiLK on one image; large images are done in tiles, with the same result."""
+
+    about: ClassVar[About] = About(
+        summary="SiLK: learned keypoints and descriptors at full resolution",
+        licence="Apache-2.0 (weights `silk`); GPL-3.0 (the authors' weights)",
+        paper="Gleize, Wang, Feiszli: SiLK, Simple Learned Keypoints. ICCV 2023, arXiv 2304.06194",
+    )
+    channels: ClassVar[Literal["grey", "rgb"]] = "grey"
+    Options = SilkOptions
+
+    def __init__(self, options: SilkOptions, device: str = "cpu") -> None:
+        self.options = options
+        self.weights_digest = weights_digest(options.weights)
+        self.network = load_silk(options.weights, options.padding).to(device)
+        self.descriptor_size = self.network.architecture.descriptor_size
+        self._device = torch.device(device)
+
+    def __call__(self, image: np.ndarray) -> LocalFeatures:
+        """Features of an (H, W) float32 grey image in 0..1, best score first.
+
+        Scores are probabilities, descriptors have length 1. Keypoints are in the image's pixels;
+        places that see only one constant value are none. Raises ImageError when the image is
+        smaller than the receptive field or not in 0..1.
+        """
+        self._check(image)
+        with torch.inference_mode():
+            return self._extract(torch.tensor(image, device=self._device))
+
+    def _extract(self, image: Tensor) -> LocalFeatures:
+        tiled = TiledSilk(self.network, image, self.options.tile_pixels)
+        logits = tiled.logits()  # (h, w)
+        cells = detect_logits(self._informative(logits, image), self.options)
+        cells = cells[torch.argsort(logits.flatten()[cells], descending=True, stable=True)]
+        rows, columns = cells // tiled.width, cells % tiled.width
+        descriptors = functional.normalize(tiled.raw_descriptors_at(rows, columns), dim=1)
+        yx = torch.stack([rows, columns], dim=1) + float(self.network.offset)
+        if self.options.refine:
+            yx += refine(logits, cells)
+        height, width = image.shape
+        return LocalFeatures(
+            keypoints=yx.flip(1).cpu().numpy(),
+            scores=torch.sigmoid(logits.flatten()[cells]).cpu().numpy(),
+            descriptors=descriptors.cpu().numpy(),
+            image_size=(width, height),
+            uncertainty=UNCERTAINTY_PX,
+        )
+
+    def _informative(self, logits: Tensor, image: Tensor) -> Tensor:
+        """The logits without the cells whose whole receptive field has one value."""
+        flat = constant_around(image, self.network.architecture.reach)
+        offset = self.network.offset
+        height, width = image.shape
+        flat = flat[offset : height - offset, offset : width - offset]  # (h, w)
+        return logits.masked_fill(flat, REMOVED)
+
+    def _check(self, image: np.ndarray) -> None:
+        if image.ndim != 2 or image.dtype != np.float32:
+            raise ImageError(
+                f"SiLK needs an (H, W) float32 grey image, got {image.shape} {image.dtype}."
+            )
+        height, width = image.shape
+        least = self.network.architecture.receptive_field
+        if min(height, width) < least:
+            raise ImageError(
+                f"{width} x {height} px is smaller than the {least} x {least} px that SiLK sees "
+                f"at once; leave the image out or enlarge it."
+            )
+        if not (image.min() >= -0.5 and image.max() <= 1.5):  # resampling may overshoot a little
+            raise ImageError(f"SiLK needs grey values in 0..1, got {image.min()} to {image.max()}.")

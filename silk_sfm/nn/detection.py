@@ -1,0 +1,211 @@
+"""From a score map to keypoints: border, suppression, spread, threshold and top-k, in this order.
+
+All functions take the score map of one image, (H, W) floating point: probabilities, or better
+logits, because a float32 sigmoid rounds high scores to ties. A cell that is taken out gets -inf, so
+that it is never chosen, whatever the scores are. Cells are (K,) int64 row-major indices, ascending.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from silk_sfm.errors import ConfigError
+
+REMOVED = -math.inf
+
+
+@dataclass(frozen=True)
+class DetectionOptions:
+    """Which cells of a score map become keypoints."""
+
+    nms_radius: int = 2
+    """Keep only the best keypoint of each square of (2 nms_radius + 1) pixels; 0 = off."""
+    border: int = 0
+    """No keypoints within this many cells of the score map's border."""
+    threshold: float = 1.0
+    """Keep keypoints with a probability strictly above this; 1.0 leaves the choice to top_k."""
+    top_k: int = 8000
+    """Lower the threshold until there are at least this many keypoints; 0 = never lower it."""
+    max_keypoints: int | None = None
+    """Keep at most this many, the best ones; None = no limit."""
+    refine: bool = True
+    """Move keypoints by up to half a pixel to the top of a parabola through the scores."""
+    spread: int = 0
+    """At most this many keypoints in each square of spread_cell pixels; 0 = off."""
+    spread_cell: int = 32
+    """Side of the squares of `spread`, in pixels."""
+
+    def __post_init__(self) -> None:
+        for name in ("nms_radius", "border", "top_k", "spread"):
+            _check_at_least(name, getattr(self, name), 0)
+        _check_at_least("spread_cell", self.spread_cell, 1)
+        if self.max_keypoints is not None:
+            _check_at_least("max_keypoints", self.max_keypoints, 1)
+        if not 0 <= self.threshold <= 1:
+            raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}.")
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{name} must be at least {least}, got {value}.")
+
+
+def detect(probability: Tensor, options: DetectionOptions) -> Tensor:
+    """Cells of the keypoints of an (H, W) map of probabilities; a probability of 0 never counts."""
+    scores = torch.where(probability > 0, probability, REMOVED)
+    return _detect(scores, options, options.threshold)
+
+
+def detect_logits(logits: Tensor, options: DetectionOptions) -> Tensor:
+    """Cells of the keypoints of an (H, W) map of logits; `threshold` still is a probability."""
+    return _detect(logits, options, _logit(options.threshold))
+
+
+def _detect(scores: Tensor, options: DetectionOptions, threshold: float) -> Tensor:
+    scores = remove_border(scores, options.border)
+    scores = suppress_neighbours(scores, options.nms_radius)
+    scores = limit_per_square(scores, options.spread, options.spread_cell)
+    return choose(scores, threshold, options.top_k, options.max_keypoints)
+
+
+def _logit(probability: float) -> float:
+    if probability in (0, 1):
+        return math.inf if probability else -math.inf
+    return math.log(probability) - math.log1p(-probability)
+
+
+def remove_border(scores: Tensor, border: int) -> Tensor:
+    """The scores without a frame of `border` cells."""
+    if border == 0:
+        return scores
+    kept = torch.full_like(scores, REMOVED)
+    inner = (slice(border, max(border, side - border)) for side in scores.shape)
+    rows, columns = inner
+    kept[rows, columns] = scores[rows, columns]
+    return kept
+
+
+def suppress_neighbours(scores: Tensor, radius: int) -> Tensor:
+    """Only the scores that are the best of the (2 radius + 1) square around them.
+
+    A local maximum removes all others of its square, until nothing changes: greedy suppression from
+    the best score down, where of equal scores the first in row-major order is the better one.
+    """
+    if radius == 0 or scores.numel() == 0:
+        return scores
+    undecided = scores > REMOVED
+    alive, kept = torch.where(undecided, scores, REMOVED), torch.zeros_like(undecided)
+    while int(undecided.sum()) * (2 * radius + 1) ** 2 > scores.numel():
+        kept |= _first_maxima(alive, radius) & undecided
+        near = _grow(kept, radius)
+        alive = torch.where(near & ~kept, REMOVED, alive)
+        undecided &= ~near
+    kept = _suppress_few(alive, undecided, radius) | kept
+    return torch.where(kept, scores, REMOVED)
+
+
+def _suppress_few(alive: Tensor, undecided: Tensor, radius: int) -> Tensor:
+    """(H, W) bool: which of few undecided cells are kept; looks at their squares only."""
+    padded = functional.pad(alive, (radius,) * 4, value=REMOVED)
+    width = padded.shape[1]
+    step = torch.arange(-radius, radius + 1, device=alive.device)
+    square = (step[:, None] * width + step).flatten()  # (S,) offsets in row-major order
+    cells = torch.nonzero(functional.pad(undecided, (radius,) * 4).flatten())[:, 0]
+    scores, kept = padded.flatten(), torch.zeros_like(padded, dtype=torch.bool)
+    while len(cells) > 0:
+        is_best = scores[cells[:, None] + square].argmax(dim=1) == len(square) // 2
+        found = cells[is_best]
+        kept.view(-1)[found] = True
+        scores[(found[:, None] + square).flatten()] = REMOVED
+        cells = cells[scores[cells] > REMOVED]
+    return kept[radius:-radius, radius:-radius]
+
+
+def _first_maxima(scores: Tensor, radius: int) -> Tensor:
+    """(H, W) bool: is a cell the first maximum of its square, and not removed?"""
+    side = 2 * radius + 1
+    _, indices = functional.max_pool2d(
+        scores[None, None], side, stride=1, padding=radius, return_indices=True
+    )
+    own = torch.arange(scores.numel(), device=scores.device).view_as(scores)
+    return (indices[0, 0] == own) & (scores > REMOVED)
+
+
+def _grow(mask: Tensor, radius: int) -> Tensor:
+    """(H, W) bool: is any cell of the square around a cell set?"""
+    side = 2 * radius + 1
+    grown = functional.max_pool2d(
+        mask[None, None].float(), (side, 1), stride=1, padding=(radius, 0)
+    )
+    grown = functional.max_pool2d(grown, (1, side), stride=1, padding=(0, radius))
+    return grown[0, 0] > 0
+
+
+def limit_per_square(scores: Tensor, most: int, side: int) -> Tensor:
+    """Only the `most` best scores of each square of a grid; of equal ones the first; 0 = all."""
+    if most == 0:
+        return scores
+    cells = torch.nonzero(scores.flatten() > REMOVED)[:, 0]
+    width = scores.shape[1]
+    squares = (cells // width // side) * width + cells % width // side
+    best_first = torch.argsort(scores.flatten()[cells], descending=True, stable=True)
+    order = best_first[torch.argsort(squares[best_first], stable=True)]
+    _, sizes = torch.unique_consecutive(squares[order], return_counts=True)
+    starts = torch.repeat_interleave(sizes.cumsum(0) - sizes, sizes)
+    rank = torch.arange(len(order), device=scores.device) - starts
+    kept = torch.full_like(scores.flatten(), REMOVED)
+    chosen = cells[order[rank < most]]
+    kept[chosen] = scores.flatten()[chosen]
+    return kept.view_as(scores)
+
+
+def choose(scores: Tensor, threshold: float, top_k: int, most: int | None) -> Tensor:
+    """Cells above `threshold`, but at least the `top_k` best and at most the `most` best.
+
+    Always exactly that many when there are enough: of equal scores at the cut the first ones in
+    row-major order are taken. (The original returns k + 1, or drops all ties at the cut.)
+    """
+    flat = scores.flatten()
+    cells = torch.nonzero(flat > REMOVED)[:, 0]
+    values = flat[cells]
+    count = max(int((values > threshold).sum()), top_k)
+    count = min(count, len(cells), len(cells) if most is None else most)
+    return cells[best(values, count)]
+
+
+def best(values: Tensor, count: int) -> Tensor:
+    """(count,) ascending indices of the largest of (N,) values; of equal ones the first."""
+    if count == 0:
+        return torch.zeros(0, dtype=torch.int64, device=values.device)
+    cut = values.kthvalue(len(values) - count + 1).values
+    above, equal = values > cut, values == cut
+    wanted = count - above.sum()
+    return torch.nonzero(above | (equal & (equal.cumsum(0) <= wanted)))[:, 0]
+
+
+def refine(logits: Tensor, cells: Tensor) -> Tensor:
+    """(K, 2) float offsets in y and x, within ±0.5, from a cell to the top of the score there.
+
+    For each axis the top of the parabola through a cell and its two neighbours; 0 at the border of
+    the map and where the scores do not bend down.
+    """
+    height, width = logits.shape
+    rows, columns = cells // width, cells % width
+    flat = logits.flatten()
+    vertical = _parabola_top(flat, cells, width, (rows > 0) & (rows < height - 1))
+    horizontal = _parabola_top(flat, cells, 1, (columns > 0) & (columns < width - 1))
+    return torch.stack([vertical, horizontal], dim=1)
+
+
+def _parabola_top(flat: Tensor, cells: Tensor, step: int, inside: Tensor) -> Tensor:
+    """With neighbours a, c of b: top = (a - c) / (2 (a - 2 b + c))."""
+    neighbours = torch.where(inside, step, 0)
+    before, here, after = flat[cells - neighbours], flat[cells], flat[cells + neighbours]
+    bend = before - 2 * here + after
+    top = (before - after) / (2 * torch.where(bend < 0, bend, -1.0))
+    return torch.where(inside & (bend < 0), top, 0.0).clamp(-0.5, 0.5)

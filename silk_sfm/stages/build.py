@@ -1,0 +1,155 @@
+"""Verified matches to a COLMAP model: the stage behind `silk-sfm map`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from silk_sfm.colmap.assignment import assign_cameras
+from silk_sfm.colmap.cameras import CameraAssignment, CameraOptions
+from silk_sfm.colmap.database import write_database
+from silk_sfm.colmap.mapping import MappingOptions, OnImage, run_mapper
+from silk_sfm.colmap.model import (
+    Model,
+    ModelSummary,
+    read_model,
+    summarise,
+    undistort,
+    write_points_ply,
+)
+from silk_sfm.errors import ReconstructionError
+from silk_sfm.images import ImageFolder
+from silk_sfm.options import result_options
+from silk_sfm.stages.starved import starved_stage
+from silk_sfm.store import FeatureStore, VerifiedStore
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelReport:
+    """A model and where it came from.
+
+    n_images: photos that were tried; made_from: digest of everything the model depends on
+    reused: the model was there already
+    """
+
+    model: Model
+    numbers: ModelSummary
+    n_images: int
+    made_from: str
+    reused: bool
+
+    def __str__(self) -> str:
+        numbers = self.numbers
+        return (
+            f"map: {numbers.n_images} of {self.n_images} images registered, {numbers.n_points} "
+            f"points, track length {numbers.track_length:.2f}, reprojection error "
+            f"{numbers.reprojection_error:.2f} px" + (" (reused)" if self.reused else "")
+        )
+
+
+def build_model(
+    images: ImageFolder,
+    features: FeatureStore,
+    verified: VerifiedStore,
+    out: Path,
+    cameras: CameraOptions,
+    options: MappingOptions,
+    overwrite: bool = False,
+    on_image: OnImage | None = None,
+) -> ModelReport:
+    """Write OUT/database.db, OUT/sparse/0 (COLMAP, binary) and OUT/points.ply.
+
+    A model made from the same matches with the same options is kept. Raises ReconstructionError
+    that names the stage which starved when no model can be made.
+    """
+    names = [name for name in features.names if name in set(images.names)]
+    if not names:
+        raise ReconstructionError(
+            f"None of the {len(features)} images in {features.path} lies in {images.root}. "
+            "Give the folder from which the features were extracted."
+        )
+    assignment = assign_cameras(images.root, names, cameras)
+    made_from = _digest(verified, features, assignment, options)
+    model_dir = out / "sparse" / "0"
+    if not overwrite and _made_from(out) == made_from and model_dir.is_dir():
+        model = read_model(model_dir)
+        return ModelReport(model, summarise(model), len(names), made_from, reused=True)
+    model = _map(images, names, features, verified, out, assignment, options, on_image)
+    write_points_ply(model.points.xyz, model.points.colours, out / "points.ply")
+    return ModelReport(model, summarise(model), len(names), made_from, reused=False)
+
+
+def undistort_model(images: ImageFolder, out: Path, max_size: int | None = None) -> Path:
+    """Write OUT/undistorted: photos without distortion and their pinhole model, for splats."""
+    target = out / "undistorted"
+    undistort(out / "sparse" / "0", images.root, target, max_size)
+    return target
+
+
+def write_summary(out: Path, report: ModelReport, more: Mapping[str, Any]) -> None:
+    """Write OUT/summary.json: numbers of the model, and whatever `more` there is to tell."""
+    numbers = report.numbers
+    summary = {
+        "images": report.n_images,
+        "registered_images": numbers.n_images,
+        "points": numbers.n_points,
+        "observations": numbers.n_observations,
+        "track_length": round(numbers.track_length, 4),
+        "reprojection_error_px": round(numbers.reprojection_error, 4),
+        "registered": report.model.names,
+        "made_from": report.made_from,
+        **more,
+    }
+    part = out / f"{SUMMARY}.part"
+    part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(out / SUMMARY)
+
+
+def _map(
+    images: ImageFolder,
+    names: list[str],
+    features: FeatureStore,
+    verified: VerifiedStore,
+    out: Path,
+    cameras: CameraAssignment,
+    options: MappingOptions,
+    on_image: OnImage | None,
+) -> Model:
+    chosen = set(names)
+    pairs = [pair for pair in verified.pairs(features.names) if chosen.issuperset(pair)]
+    database = out / "database.db"
+    rows = ((a, b, verified[a, b]) for a, b in pairs)
+    write_database(database, names, cameras, features.keypoints, rows)
+    fixed = options.fixes_intrinsics(cameras)
+    try:
+        return run_mapper(database, images.root, out, options, fixed, on_image).model
+    except ReconstructionError as error:
+        why = starved_stage(features, verified, names, pairs)
+        raise ReconstructionError(f"{error} {why}") from error
+
+
+def _digest(
+    verified: VerifiedStore,
+    features: FeatureStore,
+    cameras: CameraAssignment,
+    options: MappingOptions,
+) -> str:
+    """Of everything that decides the model: settings, cameras and which pairs there are."""
+    chosen = {name: str(cameras[name]) for name in sorted(cameras.index_of)}
+    pairs = verified.pairs(features.names)
+    parts = [verified.digest, features.digest, chosen, pairs, result_options(options)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _made_from(out: Path) -> str | None:
+    try:
+        summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(summary.get("made_from"))

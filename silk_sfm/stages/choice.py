@@ -1,0 +1,25 @@
+"""A plug-in with its options: what a recipe names and a store remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from silk_sfm import plugins
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A plug-in and its options."""
+
+    name: str
+    options: Any
+
+    def make(self, kind: plugins.Kind, device: str) -> Any:
+        """The plug-in itself, ready to be called on `device`."""
+        return plugins.load(kind, self.name)(self.options, device)
+
+
+def choose(kind: plugins.Kind, name: str) -> Chosen:
+    """A plug-in with its default options. Raises PluginError when there is none of this name."""
+    return Chosen(name, plugins.load(kind, name).Options())
