@@ -29,9 +29,9 @@ class Extract(Generic[Options]):
     again to go on after a stop, or to add new photos: what is there is kept.
     """
 
-    images: Positional[Path]
+    images: Annotated[Positional[Path], arg(metavar="IMAGES")]
     """Folder of photos (JPEG, PNG, TIFF, PPM, WebP), subfolders too."""
-    features: Positional[Path]
+    features: Annotated[Positional[Path], arg(metavar="FEATURES")]
     """The feature store to write."""
     extractor: str
     """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too."""

@@ -25,13 +25,13 @@ class Map:
     Writes OUT/database.db, OUT/sparse/0 (COLMAP, binary), OUT/points.ply and OUT/summary.json.
     """
 
-    images: Positional[Path]
+    images: Annotated[Positional[Path], arg(metavar="IMAGES")]
     """Folder of photos, for EXIF and colours."""
-    features: Positional[Path]
+    features: Annotated[Positional[Path], arg(metavar="FEATURES")]
     """Feature store."""
-    verified: Positional[Path]
+    verified: Annotated[Positional[Path], arg(metavar="VERIFIED")]
     """Verified store, from `silk-sfm verify`."""
-    out: Positional[Path]
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder to write."""
     run: Annotated[RunOptions, arg(name="")]
     cameras: Annotated[CameraOptions, arg(name="")]

@@ -28,11 +28,11 @@ class Match(Generic[Options]):
     image, or -1) and matching_scores0. The N x N similarity matrix is never held in memory.
     """
 
-    features: Positional[Path]
+    features: Annotated[Positional[Path], arg(metavar="FEATURES")]
     """Feature store, from `silk-sfm extract` or from hloc."""
-    pairs: Positional[Path]
+    pairs: Annotated[Positional[Path], arg(metavar="PAIRS")]
     """Pair list, from `silk-sfm pairs` or from hloc."""
-    matches: Positional[Path]
+    matches: Annotated[Positional[Path], arg(metavar="MATCHES")]
     """The match store to write."""
     matcher: str
     """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too."""

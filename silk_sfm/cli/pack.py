@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from silk_sfm.store import pack
 
@@ -19,7 +20,7 @@ class Pack:
     before you move it or give it to someone. It can be added to afterwards.
     """
 
-    store: Positional[Path]
+    store: Annotated[Positional[Path], arg(metavar="STORE")]
     """A feature, match or verified store."""
 
 

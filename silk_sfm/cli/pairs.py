@@ -21,9 +21,9 @@ class Pairs:
     PAIRS is a text file with two names a line as in hloc; a tab separates names with spaces.
     """
 
-    images: Positional[Path]
+    images: Annotated[Positional[Path], arg(metavar="IMAGES")]
     """Folder of photos, or a feature store (then images without features are left out)."""
-    pairs: Positional[Path]
+    pairs: Annotated[Positional[Path], arg(metavar="PAIRS")]
     """The list to write."""
     run: Annotated[RunOptions, arg(name="")]
     options: Annotated[PairOptions, arg(name="")]

@@ -37,9 +37,9 @@ class Reconstruct(Generic[E, M, V]):
     photos: what is done is reused.
     """
 
-    images: Positional[Path]
+    images: Annotated[Positional[Path], arg(metavar="IMAGES")]
     """Folder of photos (JPEG, PNG, TIFF, PPM, WebP), subfolders too."""
-    out: Positional[Path]
+    out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder to write."""
     extractor: str
     """A name from `silk-sfm plugins`, or module:Class; options: --extractor.*"""
@@ -78,7 +78,8 @@ def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     recipe = recipe_for(argv)
     chosen = (recipe.extractor, recipe.matcher, recipe.verifier)
-    kind: Any = Reconstruct.__class_getitem__(tuple(type(plugin.options) for plugin in chosen))
+    generic: Any = Reconstruct
+    kind = generic[tuple(type(plugin.options) for plugin in chosen)]
     command = parse(kind, "reconstruct", argv, _default(recipe))
     images = ImageFolder.open(command.images)
     device = resolve_device(command.where.device)

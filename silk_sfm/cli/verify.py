@@ -31,11 +31,11 @@ class Verify(Generic[Options]):
     geometry and its matrix: essential with known intrinsics, else fundamental.
     """
 
-    features: Positional[Path]
+    features: Annotated[Positional[Path], arg(metavar="FEATURES")]
     """Feature store."""
-    matches: Positional[Path]
+    matches: Annotated[Positional[Path], arg(metavar="MATCHES")]
     """Match store, from `silk-sfm match` or from hloc."""
-    verified: Positional[Path]
+    verified: Annotated[Positional[Path], arg(metavar="VERIFIED")]
     """The verified store to write."""
     verifier: str
     """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too."""

@@ -53,10 +53,18 @@ def write_database(
     """
     with whole_file(path) as part, colmap_log(is_verbose=False):
         with pycolmap.Database.open(part) as database, pycolmap.DatabaseTransaction(database):
-            images = _write_images(database, names, cameras, keypoints)
-            _write_pairs(database, images, pairs)
+            ids = _write_images(database, names, cameras)
+            _write_pairs(database, _write_keypoints(database, ids, keypoints), pairs)
         _remove_journals(path)
     return count(path)
+
+
+def write_images(path: Path, names: Sequence[str], cameras: CameraAssignment) -> None:
+    """Write a new COLMAP database of images and cameras alone, for COLMAP's own features."""
+    with whole_file(path) as part, colmap_log(is_verbose=False):
+        with pycolmap.Database.open(part) as database, pycolmap.DatabaseTransaction(database):
+            _write_images(database, names, cameras)
+        _remove_journals(path)
 
 
 def count(path: Path) -> DatabaseCounts:
@@ -76,18 +84,18 @@ def count(path: Path) -> DatabaseCounts:
 
 @dataclass(frozen=True)
 class _Written:
+    """An image that is in the database."""
+
     image_id: int
     n_keypoints: int
 
 
 def _write_images(
-    database: pycolmap.Database,
-    names: Sequence[str],
-    cameras: CameraAssignment,
-    keypoints: Callable[[str], np.ndarray],
-) -> dict[str, _Written]:
+    database: pycolmap.Database, names: Sequence[str], cameras: CameraAssignment
+) -> dict[str, int]:
+    """Cameras, rigs, images and frames; the ids of the images."""
     rigs = [_write_camera(database, camera) for camera in cameras.cameras]
-    written: dict[str, _Written] = {}
+    ids: dict[str, int] = {}
     for name in names:
         camera_id, rig_id = rigs[cameras.index_of[name]]
         image = pycolmap.Image(name=name, camera_id=camera_id)
@@ -95,9 +103,18 @@ def _write_images(
         frame = pycolmap.Frame(rig_id=rig_id)
         frame.add_data_id(image.data_id)
         database.write_frame(frame)
+        ids[name] = image.image_id
+    return ids
+
+
+def _write_keypoints(
+    database: pycolmap.Database, ids: dict[str, int], keypoints: Callable[[str], np.ndarray]
+) -> dict[str, _Written]:
+    written: dict[str, _Written] = {}
+    for name, image_id in ids.items():
         xy_colmap = to_colmap(keypoints(name)).astype(np.float32)
-        database.write_keypoints(image.image_id, xy_colmap)
-        written[name] = _Written(image.image_id, len(xy_colmap))
+        database.write_keypoints(image_id, xy_colmap)
+        written[name] = _Written(image_id, len(xy_colmap))
     return written
 
 

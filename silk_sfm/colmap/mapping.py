@@ -21,7 +21,7 @@ from silk_sfm.options import neutral
 
 Mapper = Literal["incremental", "global", "hierarchical"]
 OnImage = Callable[[int], None]
-MIN_IMAGES = 3
+MIN_IMAGES = 2
 SMALL_SCENE = 0.8  # of the images: no model has to be larger than that
 
 
@@ -134,10 +134,9 @@ def _map(
     n_images: int,
     on_image: OnImage | None,
 ) -> list[pycolmap.Reconstruction]:
-    smallest = min(options.min_model_size, max(MIN_IMAGES, int(SMALL_SCENE * n_images)))
     if options.mapper == "global":
-        return _map_globally(database, _global_options(options, fixed_intrinsics, smallest))
-    single = _incremental_options(options, fixed_intrinsics, smallest)
+        return _map_globally(database, _global_options(options, fixed_intrinsics, n_images))
+    single = _incremental_options(options, fixed_intrinsics, n_images)
     if options.mapper == "incremental":
         return _map_incrementally(database, single, on_image)
     return _map_hierarchically(database, single)
@@ -194,11 +193,11 @@ def _models(manager: pycolmap.ReconstructionManager) -> list[pycolmap.Reconstruc
 
 
 def _incremental_options(
-    options: MappingOptions, fixed_intrinsics: bool, smallest: int
+    options: MappingOptions, fixed_intrinsics: bool, n_images: int
 ) -> pycolmap.IncrementalPipelineOptions:
     chosen = pycolmap.IncrementalPipelineOptions(
         min_num_matches=options.min_matches,
-        min_model_size=smallest,
+        min_model_size=_smallest(options, n_images),
         multiple_models=options.multiple_models,
         ba_refine_focal_length=not fixed_intrinsics,
         ba_refine_extra_params=not fixed_intrinsics,
@@ -208,15 +207,16 @@ def _incremental_options(
         num_threads=options.threads or _n_cores(),
     )
     chosen.mapper.init_min_num_inliers = options.init_min_matches
+    chosen.triangulation.ignore_two_view_tracks = n_images > MIN_IMAGES  # two photos have no others
     return chosen
 
 
 def _global_options(
-    options: MappingOptions, fixed_intrinsics: bool, smallest: int
+    options: MappingOptions, fixed_intrinsics: bool, n_images: int
 ) -> pycolmap.GlobalPipelineOptions:
     chosen = pycolmap.GlobalPipelineOptions(
         min_num_matches=options.min_matches,
-        min_model_size=smallest,
+        min_model_size=_smallest(options, n_images),
         multiple_models=options.multiple_models,
         random_seed=options.seed,
         num_threads=options.threads or _n_cores(),
@@ -226,6 +226,11 @@ def _global_options(
     adjustment.refine_extra_params = not fixed_intrinsics
     adjustment.refine_principal_point = options.refine_principal_point and not fixed_intrinsics
     return chosen
+
+
+def _smallest(options: MappingOptions, n_images: int) -> int:
+    """Number of images that a model must have."""
+    return min(options.min_model_size, max(MIN_IMAGES, int(SMALL_SCENE * n_images)))
 
 
 def _n_cores() -> int:

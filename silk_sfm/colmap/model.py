@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,12 +130,16 @@ def undistort(model_dir: Path, image_dir: Path, out_dir: Path, max_size: int | N
     """Write undistorted photos and their pinhole model as splat trainers and COLMAP's MVS read it.
 
     out_dir/images, out_dir/sparse, out_dir/stereo; the photos' longer side is at most `max_size`.
+    COLMAP keeps the model in sparse, most trainers look for it in sparse/0: it is in both.
     Raises ReconstructionError when the model cannot be read or a photo is missing.
     """
     _check_photos(read_model(model_dir), image_dir)
     options = pycolmap.UndistortCameraOptions(max_image_size=max_size or -1)
     with whole_folder(out_dir) as part, _readable(model_dir), colmap_log(is_verbose=False):
         pycolmap.undistort_images(part, model_dir, image_dir, undistort_options=options)
+        (part / "sparse" / "0").mkdir()
+        for file in (part / "sparse").glob("*.bin"):
+            shutil.copy(file, part / "sparse" / "0")
 
 
 def _check_photos(model: Model, image_dir: Path) -> None:

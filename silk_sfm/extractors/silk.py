@@ -48,6 +48,22 @@ class SilkOptions(DetectionOptions):
             )
 
 
+@dataclass(frozen=True, eq=False)
+class SilkView:
+    """What the network saw in one image.
+
+    tiled: gives descriptors at chosen cells
+    logits: (h, w) keypoint logits
+    informative: the same, -inf where the receptive field has one constant value
+    image_shape: (height, width) in pixels
+    """
+
+    tiled: TiledSilk
+    logits: Tensor
+    informative: Tensor
+    image_shape: tuple[int, ...]
+
+
 class Silk:
     """SiLK on one image; large images are done in tiles, with the same result."""
 
@@ -73,28 +89,36 @@ class Silk:
         places that see only one constant value are none. Raises ImageError when the image is
         smaller than the receptive field or not in 0..1.
         """
+        return self.choose(self.look(image), self.options)
+
+    def look(self, image: np.ndarray) -> SilkView:
+        """The network's view of an image, from which keypoints can be chosen in several ways."""
         self._check(image)
         with torch.inference_mode():
-            return self._extract(torch.tensor(image, device=self._device))
+            pixels = torch.tensor(image, device=self._device)
+            tiled = TiledSilk(self.network, pixels, self.options.tile_pixels)
+            logits = tiled.logits()
+            return SilkView(tiled, logits, self._informative(logits, pixels), image.shape)
 
-    def _extract(self, image: Tensor) -> LocalFeatures:
-        tiled = TiledSilk(self.network, image, self.options.tile_pixels)
-        logits = tiled.logits()  # (h, w)
-        cells = detect_logits(self._informative(logits, image), self.options)
-        cells = cells[torch.argsort(logits.flatten()[cells], descending=True, stable=True)]
-        rows, columns = cells // tiled.width, cells % tiled.width
-        descriptors = functional.normalize(tiled.raw_descriptors_at(rows, columns), dim=1)
-        yx = torch.stack([rows, columns], dim=1) + float(self.network.offset)
-        if self.options.refine:
-            yx += refine(logits, cells)
-        height, width = image.shape
-        return LocalFeatures(
-            keypoints=yx.flip(1).cpu().numpy(),
-            scores=torch.sigmoid(logits.flatten()[cells]).cpu().numpy(),
-            descriptors=descriptors.cpu().numpy(),
-            image_size=(width, height),
-            uncertainty=UNCERTAINTY_PX,
-        )
+    def choose(self, view: SilkView, options: DetectionOptions) -> LocalFeatures:
+        """Features at the keypoints that `options` choose."""
+        with torch.inference_mode():
+            scores = view.logits.flatten()
+            cells = detect_logits(view.informative, options)
+            cells = cells[torch.argsort(scores[cells], descending=True, stable=True)]
+            rows, columns = cells // view.tiled.width, cells % view.tiled.width
+            raw = view.tiled.raw_descriptors_at(rows, columns)
+            yx = torch.stack([rows, columns], dim=1) + float(self.network.offset)
+            if options.refine:
+                yx += refine(view.logits, cells)
+            height, width = view.image_shape
+            return LocalFeatures(
+                keypoints=yx.flip(1).cpu().numpy(),
+                scores=torch.sigmoid(scores[cells]).cpu().numpy(),
+                descriptors=functional.normalize(raw, dim=1).cpu().numpy(),
+                image_size=(width, height),
+                uncertainty=UNCERTAINTY_PX,
+            )
 
     def _informative(self, logits: Tensor, image: Tensor) -> Tensor:
         """The logits without the cells whose whole receptive field has one value."""

@@ -94,6 +94,11 @@ class FeatureStore:
         return int(self._group(name)["keypoints"].shape[0])
 
     @property
+    def descriptor_size(self) -> int:
+        """Dimensions of a descriptor; 0 in an empty store."""
+        return int(self._group(self.names[0])["descriptors"].shape[0]) if self.names else 0
+
+    @property
     def digest(self) -> str:
         """Names the way these features were made; of a foreign store, its path."""
         return self.provenance.digest if self.provenance else f"foreign: {self.path.name}"

@@ -98,6 +98,10 @@ class PairReader:
         key, swapped = found
         return self._linked.group(key), swapped
 
+    def groups(self) -> Iterator[h5py.Group]:
+        """The group of every pair."""
+        return map(self._linked.group, pair_keys(self._linked.file))
+
     @property
     def digest(self) -> str:
         """Names the way these matches were made; of a foreign store, its path."""
@@ -134,6 +138,10 @@ class MatchStore(PairReader):
         group, swapped = self.group(pair)
         matches = decode_matches(group)
         return _swap(matches) if swapped else matches
+
+    def values(self) -> Iterator[Matches]:
+        """The matches of every pair, each in its stored order."""
+        return map(decode_matches, self.groups())
 
 
 class PairWriter(ShardWriter[tuple[Value, int]]):
@@ -202,5 +210,5 @@ def pair_keys(file: h5py.File) -> Iterator[str]:
     for first in file:
         if file.get(f"{first}/matches0", getlink=True) is not None:
             yield first
-        else:
+        elif isinstance(file[first], h5py.Group):
             yield from (f"{first}/{second}" for second in file[first])

@@ -6,6 +6,8 @@ The group of a pair has the attributes `kind`, `matrix` (3, 3) float64, `thresho
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import h5py
 import numpy as np
 
@@ -28,13 +30,24 @@ class VerifiedStore(PairReader):
                 f"{self.path} holds no two-view geometry of `{pair[0]}` `{pair[1]}`. "
                 "Give the output of `silk-sfm verify`."
             )
-        return TwoViewGeometry(
-            kind=group.attrs["kind"],
-            matrix=np.asarray(group.attrs["matrix"], np.float64),
-            inliers=decode_matches(group),
-            threshold_px=float(group.attrs["threshold_px"]),
-            n_tentative=int(group.attrs["n_tentative"]),
-        )
+        return _decode(group)
+
+    def values(self) -> Iterator[TwoViewGeometry]:
+        """The geometry of every pair. Raises StoreError when the store is not a verified one."""
+        for group in self.groups():
+            if "matrix" not in group.attrs:
+                raise StoreError(f"{self.path} holds no two-view geometries.")
+            yield _decode(group)
+
+
+def _decode(group: h5py.Group) -> TwoViewGeometry:
+    return TwoViewGeometry(
+        kind=group.attrs["kind"],
+        matrix=np.asarray(group.attrs["matrix"], np.float64),
+        inliers=decode_matches(group),
+        threshold_px=float(group.attrs["threshold_px"]),
+        n_tentative=int(group.attrs["n_tentative"]),
+    )
 
 
 class VerifiedWriter(PairWriter[TwoViewGeometry]):

@@ -78,7 +78,9 @@ class Place:
         return [place.panel(face, paint) for place, face, paint in faces]
 
 
-def stand(x: float, y: float, z: float, yaw: float, density: float, rng: np.random.Generator) -> Place:
+def stand(
+    x: float, y: float, z: float, yaw: float, density: float, rng: np.random.Generator
+) -> Place:
     """An upright frame at a world position; with `yaw` (degrees, to the left) 0 it faces south."""
     angle = np.deg2rad(yaw)
     right = np.array([np.cos(angle), np.sin(angle), 0.0])
@@ -101,7 +103,9 @@ class Opening:
     door: bool = False
 
 
-def cut_openings(canvas: Canvas, outline: np.ndarray | None, openings: Sequence[Opening]) -> np.ndarray:
+def cut_openings(
+    canvas: Canvas, outline: np.ndarray | None, openings: Sequence[Opening]
+) -> np.ndarray:
     """(H, W) float32: 1 on the wall inside `outline` (K, 2) metres, 0 in the openings."""
     solid = np.zeros(canvas.shape, np.uint8)
     _fill(solid, outline, canvas, 255) if outline is not None else solid.fill(255)

@@ -26,6 +26,7 @@ from silk_sfm.synthetic.noise import value_noise
 from silk_sfm.synthetic.primitives import Frustum, Panel
 from silk_sfm.synthetic.scene import Piece
 
+
 def ashlar(canvas: Canvas, rng: np.random.Generator) -> Material:
     """Large squared sandstone."""
     return masonry(canvas, SANDSTONE, rng, course=0.24, length=0.46, irregular=0.35, joint=0.01)
@@ -121,7 +122,9 @@ def build_columns(place: Place, heights: Sequence[float]) -> list[Piece]:
 
 def _fluted(canvas: Canvas, rng: np.random.Generator) -> Material:
     """Drums of a column with flutes."""
-    stone = masonry(canvas, (0.60, 0.53, 0.42), rng, course=0.62, length=9.0, irregular=0.2, joint=0.006)
+    stone = masonry(
+        canvas, (0.60, 0.53, 0.42), rng, course=0.62, length=9.0, irregular=0.2, joint=0.006
+    )
     across = np.linspace(0, 16 * 2 * np.pi, canvas.shape[1], dtype=np.float32)
     return Material(stone.colour, stone.relief + 0.014 * np.cos(across)[None])
 
@@ -155,8 +158,14 @@ def build_well(place: Place) -> list[Piece]:
 
 def build_barrel(place: Place) -> list[Piece]:
     """A barrel with hoops."""
-    pieces = [mantle(place, (0.27, 0.34), 0.42, pine), mantle(place, (0.34, 0.27), 0.42, pine, 0.42)]
-    pieces += [mantle(place, (r, r), 0.05, iron, z) for r, z in ((0.305, 0.12), (0.348, 0.39), (0.31, 0.66))]
+    pieces = [
+        mantle(place, (0.27, 0.34), 0.42, pine),
+        mantle(place, (0.34, 0.27), 0.42, pine, 0.42),
+    ]
+    pieces += [
+        mantle(place, (r, r), 0.05, iron, z)
+        for r, z in ((0.305, 0.12), (0.348, 0.39), (0.31, 0.66))
+    ]
     return [*pieces, disc(place, 0.275, 0.83, pine)]
 
 
@@ -200,7 +209,10 @@ def build_tree(place: Place, height: float, spread: float, n_cards: int) -> list
 def _twig(canvas: Canvas, rng: np.random.Generator) -> tuple[Material, np.ndarray]:
     """A square of leaves: material, and (H, W) float32 cutout."""
     rows, columns = canvas.shape
-    colour, solid = np.full((rows, columns, 3), 0.03, np.float32), np.zeros((rows, columns), np.uint8)
+    colour, solid = (
+        np.full((rows, columns, 3), 0.03, np.float32),
+        np.zeros((rows, columns), np.uint8),
+    )
     for _ in range(170):
         direction = rng.normal(0, 0.21, 2)
         centre = (int(columns * (0.5 + direction[0])), int(rows * (0.5 + direction[1])))

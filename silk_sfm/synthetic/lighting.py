@@ -178,4 +178,3 @@ def display(radiance: np.ndarray) -> np.ndarray:
         compressed < 0.0031308, 12.92 * compressed, 1.055 * compressed ** (1 / 2.4) - 0.055
     )
     return np.asarray(np.rint(curve * 255), np.uint8)
-

@@ -111,10 +111,16 @@ def plaster(canvas: Canvas, base: Colour, rng: np.random.Generator) -> Material:
     density, shape = canvas.density, canvas.shape
     broad = value_noise(shape, 1.6 * density, rng, 6)
     fine = value_noise(shape, 0.10 * density, rng, 5)
-    runs = cv2.GaussianBlur(value_noise(shape, 0.12 * density, rng, 3), (0, 0), 0.3, sigmaY=0.35 * density)
+    runs = cv2.GaussianBlur(
+        value_noise(shape, 0.12 * density, rng, 3), (0, 0), 0.3, sigmaY=0.35 * density
+    )
     crack = cracks(shape, 5, 1.3 * density, rng)
     colour = paint(
-        base, (broad, (0.07, 0.09, 0.12)), (fine, even(0.085)), (runs, even(0.22)), (crack, even(-0.9))
+        base,
+        (broad, (0.07, 0.09, 0.12)),
+        (fine, even(0.085)),
+        (runs, even(0.22)),
+        (crack, even(-0.9)),
     )
     relief = (0.004 * fine + 0.02 - 0.006 * crack).astype(np.float32)
     coat = Material(_damp_foot(colour, canvas, broad), relief)
@@ -175,7 +181,9 @@ def glass(canvas: Canvas, rng: np.random.Generator, columns: int = 2, rows: int 
     glint = rng.uniform(-0.5, 0.9, rows * columns).astype(np.float32)[pane]
     slant = (v / rows + 0.6 * u / columns).astype(np.float32)
     cloud = value_noise(shape, 0.35 * density, rng, 4)
-    panes = paint((0.07, 0.095, 0.125), (glint, even(0.6)), (-slant, even(0.8)), (cloud, even(0.35)))
+    panes = paint(
+        (0.07, 0.095, 0.125), (glint, even(0.6)), (-slant, even(0.8)), (cloud, even(0.35))
+    )
     frame = paint((0.62, 0.58, 0.50), (value_noise(shape, 0.05 * density, rng, 3), even(0.12)))
     share = bars[:, :, None]
     return Material((panes + (frame - panes) * share).astype(np.float32), bars * np.float32(0.02))
@@ -195,7 +203,11 @@ def sign(canvas: Canvas, base: Colour, text: str, rng: np.random.Generator) -> M
     inset = round(0.05 * canvas.shape[0]) + 2
     corner = (canvas.shape[1] - 1 - inset, canvas.shape[0] - 1 - inset)
     cv2.rectangle(ink, (inset, inset), corner, 255, max(1, thick // 2), cv2.LINE_AA)
-    worn = np.clip(1.1 - 0.35 * np.abs(value_noise(canvas.shape, 0.08 * canvas.density, rng, 3)), 0, 1)
+    worn = np.clip(
+        1.1 - 0.35 * np.abs(value_noise(canvas.shape, 0.08 * canvas.density, rng, 3)), 0, 1
+    )
     share = (ink.astype(np.float32) / 255 * worn)[:, :, None]
     letters = np.array([0.85, 0.72, 0.42], np.float32)
-    return replace(board, colour=(board.colour + (letters - board.colour) * share).astype(np.float32))
+    return replace(
+        board, colour=(board.colour + (letters - board.colour) * share).astype(np.float32)
+    )

@@ -72,7 +72,9 @@ def lay_courses(
     row = np.clip(np.searchsorted(tops, rows.ravel()).reshape(shape) - 1, 0, len(tops) - 2)
     n = int(shape[1] / length * 1.6) + 8
     lefts = np.stack([_edges(n, length, irregular, rng) for _ in tops])
-    lefts -= (2 + rng.random(len(tops)) * irregular + 0.5 * (np.arange(len(tops)) % 2))[:, None] * length
+    lefts -= (2 + rng.random(len(tops)) * irregular + 0.5 * (np.arange(len(tops)) % 2))[
+        :, None
+    ] * length
     far = float(lefts.max() - lefts.min() + shape[1]) * 2
     flat = (lefts + far * np.arange(len(tops))[:, None]).ravel()
     index = np.searchsorted(flat, (columns + far * row).ravel()).reshape(shape) - 1
@@ -100,7 +102,9 @@ def cracks(shape: tuple[int, int], n: int, length: float, rng: np.random.Generat
     for _ in range(n):
         start = rng.uniform(0, 1, 2) * shape[::-1]
         turns = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.45, 24))
-        path = start + np.cumsum(np.column_stack([np.cos(turns), np.sin(turns)]), axis=0) * length / 24
+        path = (
+            start + np.cumsum(np.column_stack([np.cos(turns), np.sin(turns)]), axis=0) * length / 24
+        )
         fixed = np.round(path * 16).astype(np.int32).reshape(-1, 1, 2)
         cv2.polylines(lines, [fixed], False, 255, 1, cv2.LINE_AA, 4)
     return lines.astype(np.float32) / 255

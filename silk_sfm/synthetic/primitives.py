@@ -197,14 +197,17 @@ class Ground:
     def hull(self) -> np.ndarray:
         """The corners of its bounding box."""
         side, low, high = self.half_side, float(self.heights.min()), float(self.heights.max())
-        return np.array([[a, b, c] for a in (-side, side) for b in (-side, side) for c in (low, high)])
+        return np.array(
+            [[a, b, c] for a in (-side, side) for b in (-side, side) for c in (low, high)]
+        )
 
     def distance(self, rays: RayGrid, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """First crossing of the ground, found by safe steps, then the secant method."""
         shape = np.broadcast_shapes(x.shape, y.shape)
         parts = [part for axis in (EAST, NORTH, UP) for part in rays.along(axis, x, y)]
-        origin, direction = (np.stack([np.broadcast_to(p, shape).ravel() for p in parts[i::2]])
-                             for i in (0, 1))
+        origin, direction = (
+            np.stack([np.broadcast_to(p, shape).ravel() for p in parts[i::2]]) for i in (0, 1)
+        )
         enter, leave = self._span(origin, direction)
         rows = np.flatnonzero(enter < leave)
         t = np.full(enter.shape, np.inf)

@@ -124,7 +124,9 @@ def _square(canvas: Canvas, rng: np.random.Generator) -> Material:
     east, north = -east * canvas.width, north * canvas.height
     to_square = np.hypot(east * 0.85, north + 1.5) - 5.2
     to_lane = np.abs(east - 1.5 * np.sin(north * 0.35) - 0.5) - 1.3 + 3 * (north > 0)
-    outside = np.minimum(to_square, to_lane) + 0.45 * value_noise(shape, 1.2 * canvas.density, rng, 4)
+    outside = np.minimum(to_square, to_lane) + 0.45 * value_noise(
+        shape, 1.2 * canvas.density, rng, 4
+    )
     ground = blend(cobbles, earth, outside * 1.6 + 0.5)
     return blend(ground, _grass(canvas, rng), (outside - 1.0) * 0.9 + 0.5 * fine)
 
@@ -160,7 +162,9 @@ def _houses(ground: Ground, density: float, rng: np.random.Generator) -> list[Pi
     return pieces + _cottage(_on(ground, -9.6, 8.2, 12, density, rng))
 
 
-def _on(ground: Ground, x: float, y: float, yaw: float, density: float, rng: np.random.Generator) -> Place:
+def _on(
+    ground: Ground, x: float, y: float, yaw: float, density: float, rng: np.random.Generator
+) -> Place:
     z = float(ground.height_at(np.array([x]), np.array([y]))[0])
     return stand(x, y, z, yaw, density, rng)
 
@@ -182,7 +186,9 @@ def _bakery(place: Place) -> list[Piece]:
     return pieces + place.moved(-0.7, -0.16, 2.75).slab((1.4, 0.16), 0.6, ashlar, ashlar)
 
 
-def _board(canvas: Canvas, rng: np.random.Generator, base: tuple[float, float, float], text: str) -> Material:
+def _board(
+    canvas: Canvas, rng: np.random.Generator, base: tuple[float, float, float], text: str
+) -> Material:
     return sign(canvas, base, text, rng)
 
 

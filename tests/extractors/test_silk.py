@@ -83,7 +83,7 @@ def test_finds_the_corners_of_squares(silk: Silk) -> None:
 def test_output_keeps_the_contract(silk: Silk) -> None:
     found = silk(squares())
     assert isinstance(silk, Extractor)
-    assert len(found) == 60 and found.image_size == (110, 90) and found.uncertainty == 0.5
+    assert len(found) == 60 and found.image_size == (110, 90) and found.uncertainty == 1
     assert found.descriptors.shape == (60, silk.descriptor_size) == (60, 128)
     np.testing.assert_allclose(np.linalg.norm(found.descriptors, axis=1), 1, atol=1e-5)
     assert (np.diff(found.scores) <= 0).all() and 0 < found.scores.min() < found.scores.max() < 1
