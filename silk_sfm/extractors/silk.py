@@ -35,7 +35,7 @@ class SilkOptions(DetectionOptions):
     padding: Literal[0, 1] = 0
     """Of the convolutions: 0 finds nothing within 9 px (pvgg-4) of the border, 1 finds keypoints up
     to the border, less repeatable ones there."""
-    tile_pixels: int = neutral(1_500_000)
+    tile_pixels: int = neutral(2_000_000)
     """Work on at most this many pixels at a time; bounds memory, does not change results."""
 
     def __post_init__(self) -> None:

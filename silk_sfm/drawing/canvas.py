@@ -1,0 +1,49 @@
+"""Lines, dots and letters at sub-pixel positions, antialiased."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+SUBPIXEL_BITS = 4
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+Colour = tuple[int, int, int]
+
+
+def fixed_point(xy: np.ndarray) -> np.ndarray:
+    """(..., 2) pixels -> int32 in the fixed-point format of OpenCV's drawing functions."""
+    return np.rint(np.asarray(xy, np.float64) * 2**SUBPIXEL_BITS).astype(np.int32)
+
+
+def draw_line(
+    image: np.ndarray, start: np.ndarray, end: np.ndarray, colour: Colour, width: int = 1
+) -> None:
+    """Draw from (2,) `start` to (2,) `end` onto `image`."""
+    a, b = fixed_point(start).tolist(), fixed_point(end).tolist()
+    cv2.line(image, a, b, colour, width, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def draw_dot(image: np.ndarray, centre: np.ndarray, radius: float, colour: Colour) -> None:
+    """Draw a filled disc around (2,) `centre` onto `image`."""
+    size = round(radius * 2**SUBPIXEL_BITS)
+    cv2.circle(image, fixed_point(centre).tolist(), size, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def draw_text(image: np.ndarray, text: str, bottom_left: tuple[int, int], colour: Colour) -> None:
+    """Write small letters onto `image`; letters that the font lacks become `?`."""
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(image, plain, bottom_left, FONT, 0.5, colour, 1, cv2.LINE_AA)
+
+
+def quality_colours(quality: np.ndarray) -> np.ndarray:
+    """(N,) values -> (N, 3) uint8 RGB from violet (lowest) over green to yellow (highest)."""
+    low, high = (quality.min(), quality.max()) if len(quality) else (0.0, 1.0)
+    steps = np.full(len(quality), 255.0) if high <= low else (quality - low) / (high - low) * 255
+    ramp = np.rint(steps).astype(np.uint8)[:, None]
+    return np.asarray(cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1])
+
+
+def as_colour(rgb: np.ndarray) -> Colour:
+    """(3,) numbers -> the tuple that OpenCV wants."""
+    red, green, blue = (int(value) for value in rgb)
+    return red, green, blue
