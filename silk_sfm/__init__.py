@@ -14,9 +14,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "About": "plugins",
     "CameraOptions": "colmap.cameras",
+    "Chosen": "stages.choice",
     "ConfigError": "errors",
     "Correspondences": "plugins",
     "DoubleSoftmax": "matchers.double_softmax",
+    "ExtractionOptions": "stages.extract",
     "FeatureStore": "store",
     "FeatureWriter": "store",
     "ImageError": "errors",
@@ -36,6 +38,7 @@ _HOMES = {
     "ReconstructionError": "errors",
     "SiftOptions": "colmap.baseline",
     "SilkNetwork": "nn.silk",
+    "SilkOptions": "extractors.silk",
     "SilkSfmError": "errors",
     "Silk": "extractors.silk",
     "StoreError": "errors",
@@ -44,11 +47,15 @@ _HOMES = {
     "WeightsError": "errors",
     "area_under_curve": "geometry.pose",
     "assign_cameras": "colmap.assignment",
+    "draw_matches": "drawing",
+    "extraction_provenance": "stages.extract",
     "load_silk": "nn.weights",
+    "pack": "store",
     "pair_errors": "geometry.pose",
     "read_model": "colmap.model",
     "sift_baseline": "colmap.baseline",
     "summarise": "colmap.model",
+    "write_image": "drawing",
 }
 
 __all__ = ["__version__", *_HOMES]

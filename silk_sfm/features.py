@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from silk_sfm.pixels import PixelGrid
 from silk_sfm.shapes import check_dtypes, check_shapes
 
 GeometryKind = Literal["essential", "fundamental", "homography"]
@@ -52,6 +53,15 @@ class LocalFeatures:
             scores=np.zeros(0, np.float32),
             descriptors=np.zeros((0, descriptor_size), np.float32),
             image_size=image_size,
+        )
+
+    def in_file(self, grid: PixelGrid) -> LocalFeatures:
+        """The same features in raw pixels of the file whose pixels `grid` describes."""
+        return replace(
+            self,
+            keypoints=grid.to_raw(self.keypoints),
+            image_size=grid.raw_size,
+            uncertainty=self.uncertainty * grid.mean_scale,
         )
 
     def select(self, rows: np.ndarray) -> LocalFeatures:

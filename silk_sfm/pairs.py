@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silk_sfm.errors import PairError
+from silk_sfm.files import whole_file
 
 MAX_REPORTED = 5
 
@@ -92,11 +93,17 @@ class PairList:
         return PairList(tuple(pairs))
 
     def write(self, path: Path) -> None:
-        """Write `a b` per line as hloc does, with a tab where a name holds a space."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text("".join(f"{_joined(a, b)}\n" for a, b in self.pairs), encoding="utf-8")
-        part.replace(path)
+        """Write `a b` per line as hloc does, with a tab where a name holds a space.
+
+        Raises PairError when the file cannot be written.
+        """
+        try:
+            with whole_file(path) as part:
+                part.write_text("".join(f"{_joined(*pair)}\n" for pair in self.pairs), "utf-8")
+        except OSError as error:
+            raise PairError(
+                f"Cannot write the pair list {path}: {error.strerror}. Choose another file."
+            ) from error
 
 
 def _joined(a: str, b: str) -> str:

@@ -113,6 +113,8 @@ def load(kind: Kind, name: str) -> type[Any]:
 def _entry(kind: Kind, name: str) -> EntryPoint:
     group = f"silk_sfm.{kind}"
     if ":" in name:
+        if not EntryPoint.pattern.fullmatch(name):
+            raise PluginError(f"`{name}` is no {kind[:-1]}: write module:Class.")
         return EntryPoint(name=name, value=name, group=group)
     for entry in entry_points(group=group):
         if entry.name == name:

@@ -42,7 +42,9 @@ class DeviceOptions:
 
 def recipe_for(argv: Sequence[str]) -> Recipe:
     """The recipe and the plug-ins that a command line names: they decide which flags it has."""
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder = argparse.ArgumentParser(
+        "silk-sfm", argparse.SUPPRESS, add_help=False, allow_abbrev=False
+    )
     finder.add_argument("--config", default=DEFAULT_RECIPE)
     for table in PLUGIN_TABLES:
         finder.add_argument(f"--{table}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     name, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
     rest = rest[:-1]
-    if name in ("", "-h", "--help", "help"):
+    if name in ("-h", "--help", "help"):
         print(_help_text(), end="")
         return DONE
     if name == "--version":
@@ -55,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     if name not in COMMANDS:
         print(_help_text(), file=sys.stderr)
-        print(f"silk-sfm: error: no command `{name}`.", file=sys.stderr)
+        what = f"no command `{name}`" if name else "give a command"
+        print(f"silk-sfm: error: {what}.", file=sys.stderr)
         return WRONG_USAGE
     return _run(name, rest)
 
@@ -74,6 +76,9 @@ def _run(name: str, argv: list[str]) -> int:
         if "--verbose" in argv or "-v" in argv:
             traceback.print_exc()
         print(f"silk-sfm {name}: error: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
         print(

@@ -15,6 +15,7 @@ from silk_sfm.colmap.cameras import CameraOptions
 from silk_sfm.colmap.mapping import MappingOptions
 from silk_sfm.images import ImageFolder
 from silk_sfm.stages.build import build_model, undistort_model, write_summary
+from silk_sfm.stages.reconstruct import Workspace
 from silk_sfm.store import FeatureStore, VerifiedStore
 
 
@@ -46,7 +47,7 @@ def run(argv: list[str]) -> int:
     default = Map(missing, missing, missing, missing, RunOptions(), recipe.cameras, recipe.mapping)
     command = parse(Map, "map", argv, default)
     images = ImageFolder.open(command.images)
-    command.out.mkdir(parents=True, exist_ok=True)
+    Workspace(command.out).make()
     with (
         FeatureStore(command.features) as features,
         VerifiedStore(command.verified) as verified,

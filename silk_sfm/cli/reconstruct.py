@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -70,7 +69,7 @@ class Reconstruct(Generic[E, M, V]):
             verification=self.verification,
             verifier=Chosen(self.verifier, self.verifier_options),
             cameras=self.cameras,
-            mapping=dataclasses.replace(self.mapping, verbose=self.run.verbose),
+            mapping=self.mapping,
         )
 
 

@@ -53,7 +53,14 @@ def run(argv: list[str]) -> int:
     chosen = recipe.verifier
     missing = tyro.MISSING
     default = Verify[Any](
-        missing, missing, missing, chosen.name, RunOptions(), recipe.verification, chosen.options
+        missing,
+        missing,
+        missing,
+        chosen.name,
+        RunOptions(),
+        recipe.verification,
+        chosen.options,
+        recipe.cameras.intrinsics,
     )
     command = parse(Verify[type(chosen.options)], "verify", argv, default)  # type: ignore[arg-type, misc]
     chosen, options = Chosen(command.verifier, command.options), command.verification

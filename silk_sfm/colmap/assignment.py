@@ -164,7 +164,7 @@ def _from_sensor_table(path: Path, model: str) -> Camera | None:
     """COLMAP knows sensors of old cameras by name; it decodes the whole photo for that."""
     reader = pycolmap.ImageReaderOptions(camera_model=model)
     try:
-        with colmap_log(is_verbose=False):
+        with colmap_log():
             camera = pycolmap.infer_camera_from_image(path, reader)
     except ValueError as error:
         raise ImageError(f"COLMAP cannot read {path}. Remove or convert it.") from error

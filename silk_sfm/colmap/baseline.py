@@ -56,7 +56,7 @@ def sift_baseline(
     database = work_dir / "database.db"
     write_images(database, names, cameras)
     threads = mapping.threads or os.cpu_count() or 1
-    with colmap_log(mapping.verbose):
+    with colmap_log():
         extract_seconds = _timed(lambda: _extract(database, image_dir, names, sift, threads))
         match_seconds = _timed(lambda: _match(database, mapping.seed, threads))
     result = run_mapper(database, image_dir, work_dir, mapping, mapping.fixes_intrinsics(cameras))

@@ -10,10 +10,10 @@ import numpy as np
 import pycolmap
 
 from silk_sfm.colmap.cameras import Camera, CameraAssignment, to_pycolmap
-from silk_sfm.colmap.files import whole_file
 from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.errors import ReconstructionError
 from silk_sfm.features import GeometryKind, TwoViewGeometry
+from silk_sfm.files import whole_file
 from silk_sfm.pixels import to_colmap
 
 VerifiedPair = tuple[str, str, TwoViewGeometry]
@@ -51,7 +51,7 @@ def write_database(
 
     Raises ReconstructionError when a pair names an unknown image or keypoint.
     """
-    with whole_file(path) as part, colmap_log(is_verbose=False):
+    with whole_file(path) as part, colmap_log():
         with pycolmap.Database.open(part) as database, pycolmap.DatabaseTransaction(database):
             ids = _write_images(database, names, cameras)
             _write_pairs(database, _write_keypoints(database, ids, keypoints), pairs)
@@ -61,7 +61,7 @@ def write_database(
 
 def write_images(path: Path, names: Sequence[str], cameras: CameraAssignment) -> None:
     """Write a new COLMAP database of images and cameras alone, for COLMAP's own features."""
-    with whole_file(path) as part, colmap_log(is_verbose=False):
+    with whole_file(path) as part, colmap_log():
         with pycolmap.Database.open(part) as database, pycolmap.DatabaseTransaction(database):
             _write_images(database, names, cameras)
         _remove_journals(path)

@@ -33,7 +33,7 @@ def read_intrinsics(path: Path) -> KnownCameras:
     """
     folder, suffix, has_images = _locate(path)
     try:
-        with tempfile.TemporaryDirectory() as temporary, colmap_log(is_verbose=False):
+        with tempfile.TemporaryDirectory() as temporary, colmap_log():
             if not all((folder / f"{part}{suffix}").exists() for part in PARTS) or not has_images:
                 folder = _completed(folder, suffix, has_images, Path(temporary))
             model = pycolmap.Reconstruction(folder)

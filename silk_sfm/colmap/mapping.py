@@ -13,10 +13,10 @@ import pycolmap
 
 from silk_sfm.colmap.cameras import CameraAssignment
 from silk_sfm.colmap.database import DatabaseCounts, count
-from silk_sfm.colmap.files import whole_folder
 from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.colmap.model import Model, read_model
 from silk_sfm.errors import ConfigError, ReconstructionError
+from silk_sfm.files import whole_folder
 from silk_sfm.options import neutral
 
 Mapper = Literal["incremental", "global", "hierarchical"]
@@ -49,8 +49,6 @@ class MappingOptions:
     """Of the random sampling; with one thread the same seed gives the same model."""
     threads: int = neutral(0)
     """Number of threads; 0 takes all cores."""
-    verbose: bool = neutral(False)
-    """Show COLMAP's log."""
 
     def __post_init__(self) -> None:
         for name in ("min_matches", "init_min_matches", "min_model_size"):
@@ -96,7 +94,7 @@ def run_mapper(
     """
     start = time.perf_counter()
     counts = count(database)
-    with whole_folder(out_dir / "sparse") as part, colmap_log(options.verbose):
+    with whole_folder(out_dir / "sparse") as part, colmap_log():
         models = _map(database, options, fixed_intrinsics, counts.n_images, on_image)
         models = sorted(models, key=_size, reverse=True)
         if not models:

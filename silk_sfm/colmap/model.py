@@ -12,9 +12,9 @@ import numpy as np
 import pycolmap
 
 from silk_sfm.colmap.cameras import Camera, from_pycolmap
-from silk_sfm.colmap.files import whole_file, whole_folder
 from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.errors import ReconstructionError
+from silk_sfm.files import whole_file, whole_folder
 from silk_sfm.shapes import check_dtypes, check_shapes
 
 
@@ -87,7 +87,7 @@ def read_model(model_dir: Path) -> Model:
 
     Its cameras count as known intrinsics.
     """
-    with _readable(model_dir), colmap_log(is_verbose=False):
+    with _readable(model_dir), colmap_log():
         model = pycolmap.Reconstruction(model_dir)
         model.update_point_3d_errors()
     images = sorted((image for image in model.images.values() if image.has_pose), key=_name)
@@ -135,7 +135,7 @@ def undistort(model_dir: Path, image_dir: Path, out_dir: Path, max_size: int | N
     """
     _check_photos(read_model(model_dir), image_dir)
     options = pycolmap.UndistortCameraOptions(max_image_size=max_size or -1)
-    with whole_folder(out_dir) as part, _readable(model_dir), colmap_log(is_verbose=False):
+    with whole_folder(out_dir) as part, _readable(model_dir), colmap_log():
         pycolmap.undistort_images(part, model_dir, image_dir, undistort_options=options)
         (part / "sparse" / "0").mkdir()
         for file in (part / "sparse").glob("*.bin"):

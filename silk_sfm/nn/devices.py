@@ -12,7 +12,7 @@ from silk_sfm.errors import ConfigError
 def resolve_device(name: str) -> str:
     """The torch device behind `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 
-    auto: CUDA, else Apple's MPS, else the CPU. Raises ConfigError when there is no such device here.
+    auto: CUDA, else Apple's MPS, else the CPU. Raises ConfigError when the device is not there.
     """
     if name == "auto":
         return _best_device()

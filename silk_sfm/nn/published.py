@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from silk_sfm.errors import WeightsError
-from silk_sfm.nn.files import write_whole
+from silk_sfm.files import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,12 @@ def fetch(wanted: Download, folder: Path, announce: Callable[[str], None] = log.
         return path
     announce(f"Fetching the weights {wanted.name} from {wanted.url}; licence: {wanted.licence}.")
     try:
-        with urllib.request.urlopen(wanted.url, timeout=TIMEOUT_S) as response:
-            write_whole(path, lambda file: _receive(response, file))
+        with (
+            urllib.request.urlopen(wanted.url, timeout=TIMEOUT_S) as response,
+            whole_file(path) as part,
+            part.open("wb") as file,
+        ):
+            _receive(response, file)
     except (OSError, HTTPException, _IncompleteError) as error:
         raise WeightsError(
             f"Cannot fetch the weights {wanted.name} ({_reason(error)}). "

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from silk_sfm.files import whole_file
 from silk_sfm.nn.architecture import ARCHITECTURES, Architecture, architecture_name
 from silk_sfm.nn.checkpoint import read_checkpoint, refuse
-from silk_sfm.nn.files import write_whole
 from silk_sfm.nn.published import find_weights
 from silk_sfm.nn.silk import SilkNetwork
 
@@ -66,7 +66,8 @@ def save_silk(network: SilkNetwork, path: Path, card: WeightsCard) -> None:
         "training": card.training,
     }
     content = _with_sorted_header(save(state, metadata))
-    write_whole(path, lambda file: file.write(content))
+    with whole_file(path) as part:
+        part.write_bytes(content)
 
 
 def _with_sorted_header(content: bytes) -> bytes:

@@ -22,6 +22,7 @@ from silk_sfm.colmap.model import (
     write_points_ply,
 )
 from silk_sfm.errors import ReconstructionError
+from silk_sfm.files import whole_file
 from silk_sfm.images import ImageFolder
 from silk_sfm.options import result_options
 from silk_sfm.stages.starved import starved_stage
@@ -106,9 +107,8 @@ def write_summary(out: Path, report: ModelReport, more: Mapping[str, Any]) -> No
         "made_from": report.made_from,
         **more,
     }
-    part = out / f"{SUMMARY}.part"
-    part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(out / SUMMARY)
+    with whole_file(out / SUMMARY) as part:
+        part.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _map(

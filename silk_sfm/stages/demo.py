@@ -160,4 +160,4 @@ def _draw_pairs(job: Reconstruction, out: Path) -> list[Path]:
 def _rgb(images: ImageFolder, name: str) -> np.ndarray:
     """(H, W, 3) uint8 pixels of a file, in its own grid."""
     pixels, _ = decode(images.path(name))
-    return np.rint(pixels * 255).astype(np.uint8)
+    return np.asarray(np.rint(pixels * 255), np.uint8)

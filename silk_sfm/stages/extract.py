@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class ExtractionOptions:
 
     def __post_init__(self) -> None:
         if self.max_size is not None and self.max_size < 1:
-            raise ConfigError(f"max_size must be at least 1 pixel, got {self.max_size}")
+            raise ConfigError(f"max_size must be at least 1 pixel, got {self.max_size}.")
 
 
 def extraction_provenance(
@@ -86,12 +86,7 @@ def _features(
         found = extractor(photo.pixels)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
-    features = replace(
-        found,
-        keypoints=photo.grid.to_raw(found.keypoints),
-        image_size=photo.grid.raw_size,
-        uncertainty=found.uncertainty * photo.grid.mean_scale,
-    )
+    features = found.in_file(photo.grid)
     if masks is None:
         return features
     return features.select(masks.keeps(name, features.keypoints, photo.grid.raw_size))

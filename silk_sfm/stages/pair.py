@@ -28,9 +28,9 @@ class PairOptions:
 
     def __post_init__(self) -> None:
         if (self.pairing == "file") != (self.pair_file is not None):
-            raise ConfigError("`pairing = file` and `pair_file` go together: give both or neither")
+            raise ConfigError("`pairing = file` and `pair_file` go together: give both or neither.")
         if self.window < 1 or self.loop_every < 0 or self.loop_window < 0:
-            raise ConfigError("window must be at least 1, loop_every and loop_window at least 0")
+            raise ConfigError("window must be at least 1, loop_every and loop_window at least 0.")
 
 
 def make_pairs(names: Sequence[str], options: PairOptions) -> PairList:

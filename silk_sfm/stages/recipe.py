@@ -80,7 +80,8 @@ _PLUGINS: dict[str, plugins.Kind] = {
 
 def recipe_names() -> list[str]:
     """The recipes that come with silk-sfm."""
-    return sorted(Path(entry.name).stem for entry in files("silk_sfm.configs").iterdir())
+    entries = [Path(entry.name) for entry in files("silk_sfm.configs").iterdir()]
+    return sorted(entry.stem for entry in entries if entry.suffix == ".toml")
 
 
 def recipe_path(name: str) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 
 from silk_sfm.colmap.assignment import known_cameras
 from silk_sfm.colmap.cameras import Camera, mean_focal, rays
-from silk_sfm.errors import ConfigError, SilkSfmError
+from silk_sfm.errors import ConfigError, SilkSfmError, StoreError
 from silk_sfm.features import Matches, TwoViewGeometry
 from silk_sfm.options import neutral, result_options
 from silk_sfm.plugins import Correspondences, Verifier
@@ -36,7 +36,7 @@ class VerificationOptions:
 
     def __post_init__(self) -> None:
         if self.threads < 0 or self.seed < 0:
-            raise ConfigError("seed and threads must not be negative")
+            raise ConfigError("seed and threads must not be negative.")
 
 
 def trusted_cameras(features: FeatureStore, intrinsics: Path | None) -> dict[str, Camera]:
@@ -75,7 +75,10 @@ def verify(
 
     cameras: of each image whose intrinsics are trusted; a pair without them gets a fundamental
         matrix.
+
+    Raises StoreError when the matches were made from other features.
     """
+    _check_origin(features, matches)
     pairs = matches.pairs(features.names)
     todo = [pair for pair in pairs if not store.has_pair(pair)]
     tentative = (_read_pair(pair, features, matches, cameras) for pair in todo)
@@ -89,6 +92,17 @@ def verify(
         found += len(geometry.inliers)
         store.add_pair(item.pair, geometry, features.count(item.pair[0]))
     return StageReport("verify", "pairs", len(todo), len(pairs) - len(todo), found, "inliers")
+
+
+def _check_origin(features: FeatureStore, matches: MatchStore) -> None:
+    """Stores of other programs do not say what they were made from."""
+    if features.provenance is None or matches.provenance is None:
+        return
+    if matches.provenance.inputs.get("features") != features.digest:
+        raise StoreError(
+            f"{matches.path} was made from other features than {features.path}. "
+            "Run `silk-sfm match` again, or give the feature store from which it was made."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +123,7 @@ def _read_pair(
 ) -> _Tentative:
     a, b = pair
     matches = store[pair]
+    _check_indices(pair, matches, features, store)
     pixels_a = features.keypoints(a)[matches.indices[:, 0]]
     pixels_b = features.keypoints(b)[matches.indices[:, 1]]
     points = Correspondences(
@@ -124,6 +139,16 @@ def _read_pair(
             focal_px=(mean_focal(cameras[a]) + mean_focal(cameras[b])) / 2,
         )
     return _Tentative(pair, points, matches)
+
+
+def _check_indices(pair: Pair, matches: Matches, features: FeatureStore, store: MatchStore) -> None:
+    for name, indices in zip(pair, matches.indices.T, strict=True):
+        if len(indices) and indices.max() >= features.count(name):
+            raise StoreError(
+                f"{store.path}: the matches of `{pair[0]}` and `{pair[1]}` name keypoint "
+                f"{indices.max()} of `{name}`, {features.path} holds {features.count(name)} of it. "
+                "Give the feature store from which they were made."
+            )
 
 
 def pair_seed(seed: int, pair: Pair) -> int:

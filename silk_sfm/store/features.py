@@ -82,7 +82,10 @@ class FeatureStore:
 
     def image_size(self, name: str) -> tuple[int, int]:
         """(width, height) of an image."""
-        width, height = self._group(name)["image_size"][()]
+        group = self._group(name)
+        if "image_size" not in group:
+            raise StoreError(f"{self.path}: features of `{name}` are damaged: no `image_size`.")
+        width, height = group["image_size"][()]
         return int(width), int(height)
 
     def uncertainty(self, name: str) -> float:
@@ -152,7 +155,14 @@ def feature_keys(group: h5py.Group, prefix: str = "") -> Iterator[str]:
         member = group[name]
         if not isinstance(member, h5py.Group):
             continue
-        if member.get("keypoints", getlink=True) is not None:
+        if _has_keypoints(member):
             yield prefix + name
         else:
             yield from feature_keys(member, f"{prefix}{name}/")
+
+
+def _has_keypoints(group: h5py.Group) -> bool:
+    """A group `keypoints` instead of a dataset is a folder of images with that name."""
+    if isinstance(group.get("keypoints", getlink=True), h5py.ExternalLink):
+        return True
+    return group.get("keypoints", getclass=True) is h5py.Dataset

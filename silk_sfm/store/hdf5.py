@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import h5py
 
 from silk_sfm.errors import StoreError
+from silk_sfm.files import whole_file
 
 MAX_OPEN_SHARDS = 64
 LIBRARY_VERSIONS = ("v108", "v110")
@@ -23,44 +24,23 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises StoreError when the disk is full or the folder cannot be written.
     """
-    replace_whole(path, lambda part: part.write_bytes(content))
+    with explained(path), whole_file(path) as part:
+        part.write_bytes(content)
 
 
-def replace_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file beside `path`, bring it to the disk and rename it to `path`.
-
-    Raises StoreError when the disk is full or the folder cannot be written; `path` is then as
-    before.
-    """
-    part = path.with_name(path.name + ".part")
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError while `path` is written into a StoreError that says what to do."""
     try:
-        write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_folder(path.parent)
+        yield
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise StoreError(_write_failure(path, error)) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut (a no-op where folders have no handle)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def make_folder(folder: Path) -> None:
     """Create a folder and its parents; raises StoreError when that is not allowed."""
-    try:
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(_write_failure(folder, error)) from error
 
 
 def _write_failure(path: Path, error: OSError) -> str:

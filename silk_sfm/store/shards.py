@@ -20,13 +20,13 @@ from typing import Generic, Self, TypeVar
 import h5py
 
 from silk_sfm.errors import StoreError
+from silk_sfm.files import remove_parts, whole_file
 from silk_sfm.store.hdf5 import (
     LIBRARY_VERSIONS,
     LinkedFile,
+    explained,
     file_image,
     make_folder,
-    replace_whole,
-    sync_folder,
     write_whole,
 )
 from silk_sfm.store.lock import WriterLock
@@ -132,9 +132,7 @@ class ShardWriter(ABC, Generic[Value]):
             self._lock.release()
 
     def _open(self, overwrite: bool) -> None:
-        if overwrite:
-            self._clear()
-        if not self.path.exists():
+        if overwrite or not self.path.exists() or self._holds_nothing():
             self._clear()
             write_whole(self.path, file_image(self._start))
         self._check_provenance()
@@ -145,10 +143,16 @@ class ShardWriter(ABC, Generic[Value]):
             self._last_shard = int(index.file.attrs[LAST_SHARD])
         self._recover()
 
+    def _holds_nothing(self) -> bool:
+        """Was the store made by a run that failed before its first result?"""
+        with LinkedFile(self.path) as index:
+            return index.file.attrs.get(LAST_SHARD) == 0 and not _shards(self.folder)
+
     def _clear(self) -> None:
-        self.path.unlink(missing_ok=True)
-        for shard in _shards(self.folder):
-            shard.unlink()
+        with explained(self.path):
+            self.path.unlink(missing_ok=True)
+            for shard in _shards(self.folder):
+                shard.unlink()
 
     def _start(self, file: h5py.File) -> None:
         self.provenance.write(file)
@@ -177,7 +181,6 @@ class ShardWriter(ABC, Generic[Value]):
             os.link(self.path, first)
         except OSError:  # a file system without hard links
             shutil.copyfile(self.path, first)
-        sync_folder(self.folder)
         self._unlinked = [(first.name, self._keys_of(first))]
         write_whole(self.path, file_image(self._start_with_links))
 
@@ -187,7 +190,8 @@ class ShardWriter(ABC, Generic[Value]):
 
     def _recover(self) -> None:
         """Find the shards that a killed run had finished but not yet put into the index."""
-        for part in self.folder.glob("*.part"):
+        remove_parts(self.path)
+        for part in self.folder.glob(".*.part-*"):
             part.unlink()
         self._unlinked = [
             (shard.name, self._keys_of(shard))
@@ -229,15 +233,18 @@ def pack(path: Path) -> int:
     """Merge a store and its shards into one plain file; returns its size in bytes.
 
     The store can be read all the time, and added to afterwards. Raises StoreError when another
-    process writes the store or the disk is full; the store is then as before.
+    process writes the store, the disk is full or the shards are gone; the store is then as before.
     """
     folder = shard_folder(path)
-    if not folder.exists() or _is_packed(path):
+    if _is_packed(path):
         return path.stat().st_size
+    if not folder.exists():
+        raise StoreError(f"No folder {folder}, to which {path} leads. Was the store moved alone?")
     lock = WriterLock(path, folder)
     lock.acquire()
     try:
-        replace_whole(path, lambda part: _merge_shards(path, part))
+        with explained(path), whole_file(path) as part:
+            _merge_shards(path, part)
         for shard in _shards(folder):
             shard.unlink()
     finally:

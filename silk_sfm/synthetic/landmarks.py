@@ -19,7 +19,6 @@ from silk_sfm.synthetic.materials import (
     masonry,
     paint,
     planks,
-    even,
     tiles,
 )
 from silk_sfm.synthetic.noise import value_noise

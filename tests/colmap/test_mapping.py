@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from itertools import chain
 from pathlib import Path
 from typing import get_args
@@ -150,11 +151,15 @@ def test_no_model(tmp_path: Path, mapper: Mapper, capfd: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("mapper", MAPPERS)
 def test_quiet_unless_verbose(
-    tmp_path: Path, mapper: Mapper, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    mapper: Mapper,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     run(tmp_path, options=MappingOptions(mapper=mapper))
     assert capfd.readouterr() == ("", "")
-    run(tmp_path, options=MappingOptions(mapper=mapper, verbose=True))
+    with caplog.at_level(logging.DEBUG, logger="silk_sfm"):
+        run(tmp_path, options=MappingOptions(mapper=mapper))
     assert "Loading" in capfd.readouterr().err
 
 
