@@ -2,9 +2,9 @@
 
     python pipelines/sweep.py DATA [--out OUT]
 
-DATA as for strecha.py. The network looks at each photo once per size; every other choice starts from
-there. Prints AUC@1 degree of each scene, one seed; a rerun goes on where it was stopped. These scenes
-are for choosing: they say nothing of how the choice does elsewhere.
+DATA as for strecha.py. The network looks at each photo once per size; every other choice starts
+from there. Prints AUC@1 degree of each scene, one seed; a rerun goes on where it was stopped. These
+scenes are for choosing: they say nothing of how the choice does elsewhere.
 """
 
 from __future__ import annotations
@@ -55,19 +55,15 @@ BASE = Choice()
 CHOICES = [
     BASE,
     replace(BASE, nms_radius=2),
-    replace(BASE, nms_radius=3),
     replace(BASE, nms_radius=6),
     replace(BASE, matcher_threshold=0.1),
     replace(BASE, matcher_threshold=0.5),
-    replace(BASE, verifier_threshold_px=0.4),
     replace(BASE, verifier_threshold_px=1.0),
     replace(BASE, top_k=4000),
-    replace(BASE, top_k=16000),
     replace(BASE, refine=False),
     replace(BASE, top_k=1000),
     replace(BASE, top_k=1000, spread=1),
     replace(BASE, max_size=1024),
-    replace(BASE, max_size=1024, nms_radius=2),
 ]
 
 
@@ -111,9 +107,10 @@ def extract(scene: Path, choices: list[Choice], out: Path) -> None:
             if missing:
                 photo = images.read(name, "grey", missing[0].max_size)
                 view = silk.look(photo.pixels)
+                detections = {choice.detection() for choice in missing}
+                found = {detection: silk.choose(view, detection) for detection in detections}
                 for choice in missing:
-                    found = silk.choose(view, choice.detection())
-                    stores[choice].add(name, found.in_file(photo.grid))
+                    stores[choice].add(name, found[choice.detection()].in_file(photo.grid))
     finally:
         for store in stores.values():
             store.close()

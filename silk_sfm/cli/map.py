@@ -16,6 +16,7 @@ from silk_sfm.colmap.mapping import MappingOptions
 from silk_sfm.images import ImageFolder
 from silk_sfm.stages.build import build_model, undistort_model, write_summary
 from silk_sfm.stages.reconstruct import Workspace
+from silk_sfm.stages.report import Costs
 from silk_sfm.store import FeatureStore, VerifiedStore
 
 
@@ -46,12 +47,13 @@ def run(argv: list[str]) -> int:
     recipe, missing = recipe_for(argv), tyro.MISSING
     default = Map(missing, missing, missing, missing, RunOptions(), recipe.cameras, recipe.mapping)
     command = parse(Map, "map", argv, default)
-    images = ImageFolder.open(command.images)
+    images, costs = ImageFolder.open(command.images), Costs()
     Workspace(command.out).make()
     with (
         FeatureStore(command.features) as features,
         VerifiedStore(command.verified) as verified,
         registered_counter(command.run, len(features)) as on_image,
+        costs.measured("map"),
     ):
         report = build_model(
             images,
@@ -63,7 +65,7 @@ def run(argv: list[str]) -> int:
             command.run.overwrite,
             on_image,
         )
-    write_summary(command.out, report, {})
+    write_summary(command.out, report, {"stages": costs.stages})
     if command.undistort:
         undistort_model(images, command.out)
     if not command.run.quiet:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from PIL import Image
 
 from silk_sfm.colmap.cameras import Camera, from_pycolmap
 from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.errors import ReconstructionError
 from silk_sfm.files import whole_file, whole_folder
+from silk_sfm.images import EXIF_ORIENTATION
 from silk_sfm.shapes import check_dtypes, check_shapes
 
 
@@ -137,9 +139,24 @@ def undistort(model_dir: Path, image_dir: Path, out_dir: Path, max_size: int | N
     options = pycolmap.UndistortCameraOptions(max_image_size=max_size or -1)
     with whole_folder(out_dir) as part, _readable(model_dir), colmap_log():
         pycolmap.undistort_images(part, model_dir, image_dir, undistort_options=options)
+        for photo in sorted((part / "images").rglob("*")):
+            if photo.is_file():
+                _drop_orientation(photo)
         (part / "sparse" / "0").mkdir()
         for file in (part / "sparse").glob("*.bin"):
             shutil.copy(file, part / "sparse" / "0")
+
+
+def _drop_orientation(photo: Path) -> None:
+    """COLMAP copies the EXIF tag, but its cameras count raw pixels: these must not be turned."""
+    with Image.open(photo) as image:
+        exif = image.getexif()
+        if exif.get(EXIF_ORIENTATION, 1) == 1:
+            return
+        exif[EXIF_ORIENTATION] = 1
+        image.load()
+        quality = {"quality": "keep"} if image.format == "JPEG" else {}
+        image.save(photo, format=image.format, exif=exif, **quality)
 
 
 def _check_photos(model: Model, image_dir: Path) -> None:

@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 def fixed_point(xy: np.ndarray) -> np.ndarray:
     """(..., 2) pixels -> int32 in the fixed-point format of OpenCV's drawing functions."""
-    return np.rint(np.asarray(xy, np.float64) * 2**SUBPIXEL_BITS).astype(np.int32)
+    return np.asarray(np.rint(np.asarray(xy, np.float64) * 2**SUBPIXEL_BITS), np.int32)
 
 
 def draw_line(
@@ -24,9 +24,15 @@ def draw_line(
 
 
 def draw_dot(image: np.ndarray, centre: np.ndarray, radius: float, colour: Colour) -> None:
-    """Draw a filled disc around (2,) `centre` onto `image`."""
-    size = round(radius * 2**SUBPIXEL_BITS)
-    cv2.circle(image, fixed_point(centre).tolist(), size, colour, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+    """Draw a filled disc around (2,) `centre` onto `image`, each pixel by the share it covers."""
+    limits = [image.shape[1], image.shape[0]]
+    left, top = np.clip(np.floor(centre - radius), 0, limits).astype(int)
+    right, bottom = np.clip(np.ceil(centre + radius) + 1, 0, limits).astype(int)
+    y, x = np.ogrid[top:bottom, left:right]
+    away = np.hypot(x - centre[0], y - centre[1])
+    share = np.clip(radius + 0.5 - away, 0, 1)[:, :, None]
+    patch = image[top:bottom, left:right]
+    patch[...] = np.rint(patch + (np.array(colour) - patch) * share)
 
 
 def draw_text(image: np.ndarray, text: str, bottom_left: tuple[int, int], colour: Colour) -> None:
@@ -37,7 +43,9 @@ def draw_text(image: np.ndarray, text: str, bottom_left: tuple[int, int], colour
 
 def quality_colours(quality: np.ndarray) -> np.ndarray:
     """(N,) values -> (N, 3) uint8 RGB from violet (lowest) over green to yellow (highest)."""
-    low, high = (quality.min(), quality.max()) if len(quality) else (0.0, 1.0)
+    if len(quality) == 0:
+        return np.zeros((0, 3), np.uint8)
+    low, high = quality.min(), quality.max()
     steps = np.full(len(quality), 255.0) if high <= low else (quality - low) / (high - low) * 255
     ramp = np.rint(steps).astype(np.uint8)[:, None]
     return np.asarray(cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1])

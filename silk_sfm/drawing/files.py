@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from silk_sfm.errors import ImageError
+from silk_sfm.files import whole_file
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -15,10 +16,8 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
     Raises ImageError when the suffix is of no known kind.
     """
-    known = path.suffix.lower() in (".png", ".jpg", ".jpeg")
-    if not known:
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ImageError(f"Cannot write {path}. Name the picture .png or .jpg.")
     _, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(image[:, :, ::-1]))
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(encoded.tobytes())
-    part.replace(path)
+    with whole_file(path) as part:
+        part.write_bytes(encoded.tobytes())

@@ -33,7 +33,7 @@ def draw_matches(
     points_b: np.ndarray,
     quality: np.ndarray,
     title: str = "",
-    max_lines: int = 250,
+    max_lines: int = 150,
 ) -> np.ndarray:
     """Two images side by side with lines between matched points, below a line of text.
 
@@ -66,4 +66,4 @@ def _evenly(quality: np.ndarray, most: int) -> np.ndarray:
     order = np.argsort(quality, kind="stable")
     if len(order) <= most:
         return order
-    return order[np.linspace(0, len(order) - 1, most).astype(int)]
+    return np.asarray(order[np.linspace(0, len(order) - 1, most).astype(int)])

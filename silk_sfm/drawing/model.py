@@ -14,11 +14,19 @@ PAPER = (17, 20, 26)
 INK = (220, 224, 230)
 CAMERA = np.array([255, 170, 60])
 SUPERSAMPLING = 2
-KEPT_PERCENT = 96
-"""Points farther out than this share of all points do not decide the view."""
+FAR_OUT = 4.0
+"""Points farther from the median than this many median distances do not decide the view."""
+CROWD = 3
+"""Nor do those with fewer points, themselves included, in a cell of 1/6 of that distance."""
+KEPT_PERCENT = 99.95
+"""Share of the other points that lies inside each edge of the picture."""
+COVERED_SHARE = 0.22
+"""Points are drawn as large as makes them cover this share of the picture, within limits."""
+SMALLEST_DOT, LARGEST_DOT = 1.5, 4.2
+"""Radius of a point in pixels of the supersampled picture."""
 RAISED_DEGREES = 24
 FIELD_OF_VIEW = 40
-MARGIN = 0.92
+MARGIN = 0.9
 FRUSTUM = np.array([(-0.8, -0.6, 1.2), (0.8, -0.6, 1.2), (0.8, 0.6, 1.2), (-0.8, 0.6, 1.2)])
 
 
@@ -61,21 +69,25 @@ def draw_model(
     if len(centres):
         inner = points[_inner(points)]
         frustum = _frustum_size(inner, centres)
-        eye = _choose_eye(inner, centres, rotations, frustum, fine)
+        pyramids = _pyramids(centres, rotations, frustum)
+        eye = _choose_eye(inner, pyramids, rotations, fine)
         _draw_points(canvas, points, colours, eye)
-        for centre, rotation in zip(centres, rotations, strict=True):
-            _draw_camera(canvas, centre, rotation, frustum, eye)
+        for pyramid in pyramids:
+            _draw_camera(canvas, pyramid, eye)
     picture = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
     draw_text(picture, f"{len(centres)} cameras, {len(points)} points", (16, size[1] - 16), INK)
     return np.asarray(picture)
 
 
 def _inner(points: np.ndarray) -> np.ndarray:
-    """(P,) bool: the points around the median, without the farthest ones."""
+    """(P,) bool: the points that are not far outliers."""
     if len(points) == 0:
         return np.zeros(0, bool)
     distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
-    return np.asarray(distance <= np.percentile(distance, KEPT_PERCENT))
+    cells = np.floor((points - points.min(axis=0)) / (np.median(distance) / 6 + 1e-12))
+    _, cell, crowd = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    inner = (distance <= FAR_OUT * np.median(distance)) & (crowd[cell.ravel()] >= CROWD)
+    return inner if inner.any() else np.ones(len(points), bool)
 
 
 def _frustum_size(points: np.ndarray, centres: np.ndarray) -> float:
@@ -89,12 +101,14 @@ def _frustum_size(points: np.ndarray, centres: np.ndarray) -> float:
     return float(np.clip(0.45 * np.median(nearest), 0.008 * extent, 0.04 * extent))
 
 
+def _pyramids(centres: np.ndarray, rotations: np.ndarray, scale: float) -> np.ndarray:
+    """(C, 5, 3): the apex and the four corners of each camera's pyramid."""
+    corners = scale * FRUSTUM @ rotations  # (C, 4, 3)
+    return np.concatenate([centres[:, None], centres[:, None] + corners], axis=1)
+
+
 def _choose_eye(
-    points: np.ndarray,
-    centres: np.ndarray,
-    rotations: np.ndarray,
-    frustum: float,
-    size: tuple[int, int],
+    points: np.ndarray, pyramids: np.ndarray, rotations: np.ndarray, size: tuple[int, int]
 ) -> _Eye:
     """Look where the cameras look, from behind them and from above, so that everything fits."""
     up = -rotations[:, 1].mean(axis=0)
@@ -105,45 +119,63 @@ def _choose_eye(
     forward = np.cos(lowered) * forward - np.sin(lowered) * up
     right = _unit(np.cross(forward, up), _any_across(forward))
     rotation = np.stack([right, np.cross(forward, right), forward])
-    shown = np.concatenate([points, centres - frustum, centres + frustum])
-    return _fit(shown, rotation, size)
+    return _fit(points, pyramids.reshape(-1, 3), rotation, size)
 
 
-def _fit(shown: np.ndarray, rotation: np.ndarray, size: tuple[int, int]) -> _Eye:
-    """The nearest position from which all of `shown` lies inside the picture."""
+def _fit(
+    points: np.ndarray, corners: np.ndarray, rotation: np.ndarray, size: tuple[int, int]
+) -> _Eye:
+    """The nearest position that sees all `corners` and nearly all `points`, (N, 3) each."""
     width, height = size
     focal = width / 2 / np.tan(np.radians(FIELD_OF_VIEW) / 2)
-    seen = shown @ rotation.T
     slopes = np.array([width, height]) * MARGIN / 2 / focal
     # Inside: |x - x0| <= slope (z - z0). Both sides of each axis give the apex (x0, z0) of a wedge.
-    highest = (seen[:, :2] - slopes * seen[:, 2:]).max(axis=0)
-    lowest = (seen[:, :2] + slopes * seen[:, 2:]).min(axis=0)
+    edges = [_wedge_edges(corners @ rotation.T, slopes, 100.0)]
+    if len(points):
+        edges.append(_wedge_edges(points @ rotation.T, slopes, KEPT_PERCENT))
+    highest = np.max([high for high, _ in edges], axis=0)
+    lowest = np.min([low for _, low in edges], axis=0)
     middle = (highest + lowest) / 2
     depth = ((lowest - highest) / (2 * slopes)).min()
     position = np.array([*middle, depth])
     return _Eye(rotation, rotation.T @ position, float(focal), np.divide(size, 2))
 
 
+def _wedge_edges(
+    seen: np.ndarray, slopes: np.ndarray, percent: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(2,) bounds of x - slope z and of x + slope z that `percent` of (N, 3) `seen` keep."""
+    highest = np.percentile(seen[:, :2] - slopes * seen[:, 2:], percent, axis=0)
+    lowest = np.percentile(seen[:, :2] + slopes * seen[:, 2:], 100 - percent, axis=0)
+    return highest, lowest
+
+
 def _draw_points(canvas: np.ndarray, points: np.ndarray, colours: np.ndarray, eye: _Eye) -> None:
-    """Small squares, the far ones first."""
+    """Small discs, the far ones first."""
     xy, depth = eye.project(points)
-    cells = np.rint(xy).astype(int)
     height, width = canvas.shape[:2]
-    near = depth > 1e-6
+    radius = _dot_radius(len(points), width * height)
     order = np.argsort(-depth, kind="stable")
-    order = order[near[order]]
-    for shift_x in (-1, 0, 1):
-        for shift_y in (-1, 0, 1):
-            x, y = cells[order, 0] + shift_x, cells[order, 1] + shift_y
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            canvas[y[inside], x[inside]] = colours[order[inside]]
+    reachable = (depth > 1e-6) & (np.abs(xy - eye.middle) < [width, height]).all(axis=1)
+    order = order[reachable[order]]
+    cells = np.rint(xy[order]).astype(int)
+    reach = int(radius)
+    for shift_x in range(-reach, reach + 1):
+        for shift_y in range(-reach, reach + 1):
+            if np.hypot(shift_x, shift_y) <= radius:
+                x, y = cells[:, 0] + shift_x, cells[:, 1] + shift_y
+                inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+                canvas[y[inside], x[inside]] = colours[order[inside]]
 
 
-def _draw_camera(
-    canvas: np.ndarray, centre: np.ndarray, rotation: np.ndarray, scale: float, eye: _Eye
-) -> None:
-    corners = centre + scale * FRUSTUM @ rotation
-    xy, depth = eye.project(np.concatenate([centre[None], corners]))
+def _dot_radius(n_points: int, area: int) -> float:
+    """Radius in pixels with which the points would cover a share of the picture."""
+    wanted = np.sqrt(COVERED_SHARE * area / (np.pi * max(n_points, 1)))
+    return float(np.clip(wanted, SMALLEST_DOT, LARGEST_DOT))
+
+
+def _draw_camera(canvas: np.ndarray, pyramid: np.ndarray, eye: _Eye) -> None:
+    xy, depth = eye.project(pyramid)
     if depth.min() <= 0:
         return
     colour = as_colour(CAMERA)

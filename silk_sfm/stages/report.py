@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -88,12 +88,20 @@ class Costs:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident memory of this process; on Linux since the last `measured` began."""
+    """Largest resident memory of this process; on Linux since the last `measured` began.
+
+    0 on Windows, where Python's own library does not tell.
+    """
     with suppress(OSError):
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _reset_peak() -> None:

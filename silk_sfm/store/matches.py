@@ -163,7 +163,9 @@ class PairWriter(ShardWriter[tuple[Value, int]]):
         self._encode(file.create_group(key), *value)
 
     def _link(self, index: h5py.File, key: str, shard: str, source: h5py.File) -> None:
-        index[key] = h5py.ExternalLink(shard, f"/{key}")
+        first, _, second = key.rpartition("/")
+        group = index.require_group(first)  # made implicitly, it would hold the time of day
+        group[second] = h5py.ExternalLink(shard, f"/{key}")
 
     def _keys(self, file: h5py.File) -> Iterator[str]:
         return pair_keys(file)

@@ -115,7 +115,8 @@ def cut_openings(
         if opening.round_top:
             angles = np.linspace(np.pi, 2 * np.pi, 24)
             arch = np.column_stack([np.cos(angles), np.sin(angles)]) * width / 2
-            hole = np.vstack([arch + [u + width / 2, v + width / 2], hole[2:]])
+            middle = np.array([u + width / 2, v + width / 2])
+            hole = np.vstack([arch + middle, hole[2:]])
         _fill(solid, hole, canvas, 0)
     return solid.astype(np.float32) / 255
 

@@ -77,7 +77,7 @@ def disc(place: Place, radius: float, lift: float, painter: Painter) -> Piece:
     def cutout(canvas: Canvas) -> np.ndarray:
         v, u = np.mgrid[: canvas.shape[0], : canvas.shape[1]] + 0.5
         away = np.hypot(u - canvas.shape[1] / 2, v - canvas.shape[0] / 2)
-        return np.clip(canvas.shape[0] / 2 - away + 0.5, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(canvas.shape[0] / 2 - away + 0.5, 0, 1), np.float32)
 
     flat = place.moved(0, -lift).turned(place.right, place.out)
     return flat.moved(-radius, -radius).panel((2 * radius, 2 * radius), painter, cutout)

@@ -14,10 +14,10 @@ from silk_sfm.synthetic.scene import Piece, Surface
 from silk_sfm.synthetic.texture import make_texture
 from silk_sfm.synthetic.tracing import first_hits
 
-SUN = np.array([-0.74, -0.36, 0.57]) / np.linalg.norm([-0.74, -0.36, 0.57])
-SUN_COLOUR = np.array([2.75, 2.35, 1.80], np.float32)
-SKY_COLOUR = np.array([0.60, 0.72, 0.95], np.float32)
-BOUNCE_COLOUR = np.array([0.30, 0.25, 0.18], np.float32)
+SUN = np.array([-0.62, -0.56, 0.55]) / np.linalg.norm([-0.62, -0.56, 0.55])
+SUN_COLOUR = np.array([3.5, 3.0, 2.3], np.float32)
+SKY_COLOUR = np.array([0.42, 0.52, 0.70], np.float32)
+BOUNCE_COLOUR = np.array([0.26, 0.22, 0.16], np.float32)
 SHADOW_RADIUS = 19.0
 """Metres around the origin in which things throw shadows."""
 N_SKY_DIRECTIONS = 14
@@ -74,7 +74,7 @@ class Light:
 
 def make_light(pieces: Sequence[Piece], quality: float) -> Light:
     """Trace sun and sky; `quality` 1 gives shadow maps of 2 cm per pixel."""
-    shapes = [piece.shape for piece in pieces]
+    shapes = [piece.shape for piece in pieces if not piece.lies_low]
     turn = np.arange(N_SKY_DIRECTIONS) * np.pi * (3 - np.sqrt(5))
     up = np.sqrt((np.arange(N_SKY_DIRECTIONS) + 0.6) / N_SKY_DIRECTIONS)
     flat = np.sqrt(1 - up * up)

@@ -57,8 +57,9 @@ class Canvas:
 
 def paint(base: Colour, *layers: tuple[np.ndarray, Colour]) -> np.ndarray:
     """(H, W, 3) float32: `base`, times exp(field x strength per channel) for every (H, W) layer."""
-    total = sum(field[:, :, None] * np.array(strength, np.float32) for field, strength in layers)
-    return np.clip(np.array(base, np.float32) * np.exp(total), 0.005, 0.95).astype(np.float32)
+    fields = np.stack([field for field, _ in layers], axis=-1).astype(np.float32)  # (H, W, K)
+    strengths = np.array([strength for _, strength in layers], np.float32)  # (K, 3)
+    return np.asarray(np.clip(np.array(base, np.float32) * np.exp(fields @ strengths), 0.005, 0.95))
 
 
 def even(strength: float) -> Colour:

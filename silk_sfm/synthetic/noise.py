@@ -48,7 +48,7 @@ class Courses:
     def tint(self, rng: np.random.Generator) -> np.ndarray:
         """(H, W) float32, one normal random value per stone."""
         values = rng.standard_normal(int(self.stone.max()) + 1, dtype=np.float32)
-        return values[self.stone]
+        return np.asarray(values[self.stone])
 
 
 def lay_courses(

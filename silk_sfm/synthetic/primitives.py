@@ -278,4 +278,5 @@ class Ground:
         ]
         right = np.column_stack([np.ones(len(points)), np.zeros(len(points)), slopes[0]])
         down = np.column_stack([np.zeros(len(points)), -np.ones(len(points)), slopes[1]])
-        return tuple(a / np.linalg.norm(a, axis=1, keepdims=True) for a in (right, down))  # type: ignore[return-value]
+        length_right, length_down = (np.linalg.norm(a, axis=1)[:, None] for a in (right, down))
+        return right / length_right, down / length_down

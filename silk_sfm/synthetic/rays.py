@@ -48,7 +48,7 @@ class RayGrid:
     def points(self, x: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
         """(N, 3) points at t (N,) on the rays of the pixels x, y (N,)."""
         pixels = np.column_stack([np.ones(len(x)), x, y])
-        return pixels @ self.origin + (pixels @ self.direction) * t[:, None]
+        return np.asarray(pixels @ self.origin + (pixels @ self.direction) * t[:, None])
 
     def box(self, hull: np.ndarray) -> tuple[slice, slice]:
         """Rows and columns that may see the convex hull of (K, 3) points; all when it is near."""

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from silk_sfm.errors import ImageError
+from silk_sfm.files import whole_file
 from silk_sfm.synthetic.rays import RayGrid, pinhole_rays
 from silk_sfm.synthetic.scene import Scene, Surface
 from silk_sfm.synthetic.sky import sky_colours
@@ -31,7 +32,7 @@ def render(view: PinholeView, scene: Scene) -> np.ndarray:
     gain = np.exp(rng.uniform(-EXPOSURE_RANGE, EXPOSURE_RANGE)) * (1 + rng.normal(0, 0.008, 3))
     clean = render_clean(view, scene) * gain.astype(np.float32)
     noise = rng.standard_normal(clean.shape, dtype=np.float32) * NOISE_LEVEL
-    return np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(clean + noise), 0, 255), np.uint8)
 
 
 def render_clean(view: PinholeView, scene: Scene) -> np.ndarray:
@@ -77,18 +78,17 @@ def write_photos(
 ) -> list[Path]:
     """Render every view into `folder` under its name (.jpg or .png); whole files or none.
 
-    Raises ImageError when a file cannot be written.
+    Raises ImageError when a name has a suffix of no known kind.
     """
     folder.mkdir(parents=True, exist_ok=True)
     return [_write_photo(folder / view.name, render(view, scene), quality) for view in views]
 
 
 def _write_photo(path: Path, image: np.ndarray, quality: int) -> Path:
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix != ".png" else []
-    done, encoded = cv2.imencode(path.suffix, image[:, :, ::-1], options)
-    if not done:
-        raise ImageError(f"Cannot encode {path}. Name the photo .jpg or .png.")
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(encoded.tobytes())
-    part.replace(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ImageError(f"Cannot write {path}. Name the photo .jpg or .png.")
+    options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    _, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(image[:, :, ::-1]), options)
+    with whole_file(path) as part:
+        part.write_bytes(encoded.tobytes())
     return path

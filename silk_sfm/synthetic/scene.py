@@ -16,11 +16,13 @@ class Piece:
     """A shape with its material, before light falls on it.
 
     thin: light shines through, as in leaves
+    lies_low: throws no shadow, as the ground
     """
 
     shape: Shape
     material: Material
     thin: bool = False
+    lies_low: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ def make_sky(rng: np.random.Generator) -> np.ndarray:
     image = _clouds(image, slope, rng)
     for top, haze in ((0.12, 0.80), (0.075, 0.55), (0.04, 0.28)):
         image = _hills(image, slope, top, haze, rng)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image, 0, 255), np.uint8)
 
 
 def _clear_sky(slope: np.ndarray) -> np.ndarray:

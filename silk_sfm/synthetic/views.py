@@ -41,7 +41,7 @@ class PinholeView:
     @property
     def centre(self) -> np.ndarray:
         """(3,) position of the camera in the world."""
-        return -self.rotation.T @ self.translation
+        return np.asarray(-self.rotation.T @ self.translation)
 
     @property
     def intrinsics(self) -> np.ndarray:
@@ -52,12 +52,14 @@ class PinholeView:
     def project(self, points: np.ndarray) -> np.ndarray:
         """(N, 3) world points in front of the camera -> (N, 2) pixels, float64."""
         in_camera = points @ self.rotation.T + self.translation
-        return self.focal_px * in_camera[:, :2] / in_camera[:, 2:] + np.array(self.principal)
+        return np.asarray(
+            self.focal_px * in_camera[:, :2] / in_camera[:, 2:] + np.array(self.principal)
+        )
 
     def unproject(self, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
         """(N, 2) pixels with (N,) depths along the optical axis -> (N, 3) world points."""
         rays = np.column_stack([(xy - np.array(self.principal)) / self.focal_px, np.ones(len(xy))])
-        return (rays * depth[:, None] - self.translation) @ self.rotation
+        return np.asarray((rays * depth[:, None] - self.translation) @ self.rotation)
 
     def enlarged(self, factor: int) -> PinholeView:
         """The same camera with `factor` times as many pixels in each direction."""

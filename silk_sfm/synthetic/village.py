@@ -89,8 +89,8 @@ def _ground_pieces(ground: Ground, density: float, rng: np.random.Generator) -> 
     plain = Panel(corner, np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), size)
     meadow = _grass(Canvas(*size, 5.0), rng, 9.0)
     return [
-        Piece(ground, _square(Canvas(*ground.size, density), rng)),
-        Piece(plain, meadow),
+        Piece(ground, _square(Canvas(*ground.size, density), rng), lies_low=True),
+        Piece(plain, meadow, lies_low=True),
     ]
 
 
@@ -112,8 +112,7 @@ def _grass(canvas: Canvas, rng: np.random.Generator, patch: float = 2.2) -> Mate
 def _square(canvas: Canvas, rng: np.random.Generator) -> Material:
     """Cobbles in the middle and along two lanes, then earth, then grass."""
     shape = canvas.shape
-    cobbles = masonry(canvas, (0.34, 0.30, 0.25), rng, 0.17, 0.22, 0.45, 0.014)
-    cobbles = Material(cobbles.colour, cobbles.relief * 2)
+    cobbles = _cobbles(canvas, rng)
     stones = np.clip(value_noise(shape, 0.12 * canvas.density, rng, 3) - 1.3, 0, 1)
     fine = value_noise(shape, 0.5 * canvas.density, rng, 6)
     earth = Material(
@@ -129,6 +128,20 @@ def _square(canvas: Canvas, rng: np.random.Generator) -> Material:
     )
     ground = blend(cobbles, earth, outside * 1.6 + 0.5)
     return blend(ground, _grass(canvas, rng), (outside - 1.0) * 0.9 + 0.5 * fine)
+
+
+def _cobbles(canvas: Canvas, rng: np.random.Generator) -> Material:
+    """Cobbles where the square and the southern lane are; their edge colours elsewhere."""
+    rows, columns = canvas.shape
+    top, left, right = rows // 3, columns // 4, columns - columns // 4
+    part = Canvas((right - left) / canvas.density, (rows - top) / canvas.density, canvas.density)
+    laid = masonry(part, (0.34, 0.30, 0.25), rng, 0.17, 0.22, 0.45, 0.014)
+    border = (top, 0, left, columns - right)
+    colour, relief = (
+        cv2.copyMakeBorder(field, *border, cv2.BORDER_REPLICATE)
+        for field in (laid.colour, laid.relief * 2)
+    )
+    return Material(colour, relief)
 
 
 def _style(wall: Painter, roof: Painter, trim: Painter, wood: tuple[float, float, float]) -> Style:
@@ -177,7 +190,11 @@ def _bakery(place: Place) -> list[Piece]:
             Opening(2.35, 0.85, 1.0, 2.15, round_top=True, door=True),
             Opening(3.95, 1.0, 0.85, 1.15),
         ),
-        side=(Opening(1.75, 1.4, 0.8, 1.0), Opening(0.8, 3.1, 0.8, 1.1), Opening(2.8, 3.1, 0.8, 1.1)),
+        side=(
+            Opening(1.75, 1.4, 0.8, 1.0),
+            Opening(0.8, 3.1, 0.8, 1.1),
+            Opening(2.8, 3.1, 0.8, 1.1),
+        ),
     )  # fmt: skip
     pieces = build_house(place, house, _style(_brick, _red_tiles, ashlar, TEAL))
     board = partial(_board, base=TEAL, text="BAKERY 1887")
@@ -231,8 +248,8 @@ def _workshop(place: Place) -> list[Piece]:
 
 
 def _cottage(place: Place) -> list[Piece]:
-    house = House(4.6, 4.2, 3.6, 45, front=(Opening(0.8, 0.8, 0.8, 1.1, shutters=True),
-                                            Opening(2.9, 0.8, 0.8, 1.1, shutters=True)))  # fmt: skip
+    windows = tuple(Opening(u, 0.8, 0.8, 1.1, shutters=True) for u in (0.8, 2.9))
+    house = House(4.6, 4.2, 3.6, 45, front=windows)
     return build_house(place, house, _style(_wall_of(ROSE), slate, ashlar, CREAM))
 
 

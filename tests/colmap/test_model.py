@@ -144,6 +144,22 @@ def test_undistort(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 
+def test_undistorted_photos_are_not_turned_by_exif(tmp_path: Path) -> None:
+    model_dir = mapped(tmp_path, camera=GUESS)
+    photos = tmp_path / "images"
+    for name in SCENE.names:
+        with Image.open(photos / name) as image:
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            image.load()
+            image.save(photos / name, exif=exif)
+    undistort(model_dir, photos, tmp_path / "undistorted")
+    for name in SCENE.names:
+        with Image.open(tmp_path / "undistorted" / "images" / name) as image:
+            assert image.getexif().get(0x0112, 1) == 1
+            assert image.width > image.height
+
+
 def test_undistort_needs_all_photos(tmp_path: Path) -> None:
     model_dir = mapped(tmp_path)
     (tmp_path / "images" / SCENE.names[2]).unlink()
