@@ -1,4 +1,4 @@
-"""An extractor plug-in: silk-sfm extract PHOTOS F.h5 --extractor opencv_sift:Sift (on PYTHONPATH)"""
+"""An extractor plug-in: silk-sfm extract PHOTOS F.h5 --extractor opencv_sift:Sift"""
 
 from dataclasses import dataclass
 

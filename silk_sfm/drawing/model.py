@@ -7,27 +7,32 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from silk_sfm.drawing.canvas import as_colour, draw_line, draw_text
+from silk_sfm.drawing.canvas import draw_line, draw_text
 from silk_sfm.shapes import check_shapes
 
 PAPER = (17, 20, 26)
 INK = (220, 224, 230)
-CAMERA = np.array([255, 170, 60])
+CAMERA = (255, 170, 60)
+FACE_SHARE = 0.2
+"""How much the face of a camera covers what is behind it."""
 SUPERSAMPLING = 2
-FAR_OUT = 4.0
-"""Points farther from the median than this many median distances do not decide the view."""
-CROWD = 3
-"""Nor do those with fewer points, themselves included, in a cell of 1/6 of that distance."""
-KEPT_PERCENT = 99.95
-"""Share of the other points that lies inside each edge of the picture."""
-COVERED_SHARE = 0.22
-"""Points are drawn as large as makes them cover this share of the picture, within limits."""
-SMALLEST_DOT, LARGEST_DOT = 1.5, 4.2
-"""Radius of a point in pixels of the supersampled picture."""
-RAISED_DEGREES = 24
-FIELD_OF_VIEW = 40
-MARGIN = 0.9
-FRUSTUM = np.array([(-0.8, -0.6, 1.2), (0.8, -0.6, 1.2), (0.8, 0.6, 1.2), (-0.8, 0.6, 1.2)])
+REACH = 2.2
+"""Points farther from the median than so many median distances do not decide the view."""
+FADE_END = 1.6
+"""Beyond the reach points fade; at so many times the reach they are gone."""
+GAMMA = 0.5
+"""Below 1: dark colours are shown brighter than they are."""
+DOT_RADIUS = 3.2
+"""Of a point at the median depth, in pixels of the supersampled picture."""
+DOT_RADII = (2.3, 3.2, 4.2)
+RAISED_DEGREES = 23
+FIELD_OF_VIEW = 24
+"""Degrees, of the width; small, lest near cameras dwarf the points."""
+MARGIN = 0.95
+FRUSTUM = np.array(
+    [(0, 0, 0), (-0.8, -0.6, 1.2), (0.8, -0.6, 1.2), (0.8, 0.6, 1.2), (-0.8, 0.6, 1.2)]
+)
+"""Apex and face of a camera, in its own axes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,124 +72,109 @@ def draw_model(
     fine = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
     canvas = np.full((fine[1], fine[0], 3), PAPER, np.uint8)
     if len(centres):
-        inner = points[_inner(points)]
-        frustum = _frustum_size(inner, centres)
-        pyramids = _pyramids(centres, rotations, frustum)
-        eye = _choose_eye(inner, pyramids, rotations, fine)
-        _draw_points(canvas, points, colours, eye)
-        for pyramid in pyramids:
-            _draw_camera(canvas, pyramid, eye)
+        presence = _presence(points)
+        inner = points[presence == 1]
+        frusta = centres[:, None] + _frustum_size(inner, centres) * FRUSTUM @ rotations
+        eye = _choose_eye(np.concatenate([inner, frusta.reshape(-1, 3)]), rotations, fine)
+        _draw_points(canvas, points, _shown_colours(colours, presence), eye)
+        canvas = _draw_cameras(canvas, frusta, eye)
     picture = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
     draw_text(picture, f"{len(centres)} cameras, {len(points)} points", (16, size[1] - 16), INK)
     return np.asarray(picture)
 
 
-def _inner(points: np.ndarray) -> np.ndarray:
-    """(P,) bool: the points that are not far outliers."""
+def _presence(points: np.ndarray) -> np.ndarray:
+    """(P,) 1 for the points around the median, less for those farther out, 0 for outliers."""
     if len(points) == 0:
-        return np.zeros(0, bool)
+        return np.zeros(0)
     distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
-    cells = np.floor((points - points.min(axis=0)) / (np.median(distance) / 6 + 1e-12))
-    _, cell, crowd = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    inner = (distance <= FAR_OUT * np.median(distance)) & (crowd[cell.ravel()] >= CROWD)
-    return inner if inner.any() else np.ones(len(points), bool)
+    reach = max(REACH * float(np.median(distance)), 1e-12)
+    return np.clip((FADE_END - distance / reach) / (FADE_END - 1), 0, 1)
+
+
+def _shown_colours(colours: np.ndarray, presence: np.ndarray) -> np.ndarray:
+    """(P, 3) uint8: dark colours in their hue but brighter, faint points close to the paper."""
+    value = np.maximum(colours.max(axis=1, keepdims=True, initial=0), 1) / 255
+    bright = colours * value ** (GAMMA - 1)
+    shown = PAPER + (bright - PAPER) * presence[:, None]
+    return np.asarray(np.rint(shown), np.uint8)
 
 
 def _frustum_size(points: np.ndarray, centres: np.ndarray) -> float:
     """Cameras are drawn large enough to be seen, small enough not to overlap."""
     everything = np.concatenate([points, centres])
-    extent = float(np.linalg.norm(np.ptp(everything, axis=0)))
+    extent = float(np.linalg.norm(np.ptp(everything, axis=0))) or 1.0
     if len(centres) < 2:
-        return 0.04 * extent
-    gaps = np.linalg.norm(centres[:, None] - centres[None], axis=2)
-    nearest = np.where(np.eye(len(centres), dtype=bool), np.inf, gaps).min(axis=1)
-    return float(np.clip(0.45 * np.median(nearest), 0.008 * extent, 0.04 * extent))
+        return 0.024 * extent
+    some = centres[:: max(1, len(centres) // 200)]
+    gaps = np.linalg.norm(some[:, None] - centres, axis=2)  # (S, C)
+    nearest = np.partition(gaps, 1, axis=1)[:, 1]  # 0 is the camera itself
+    return float(np.clip(0.27 * np.median(nearest), 0.005 * extent, 0.024 * extent))
 
 
-def _pyramids(centres: np.ndarray, rotations: np.ndarray, scale: float) -> np.ndarray:
-    """(C, 5, 3): the apex and the four corners of each camera's pyramid."""
-    corners = scale * FRUSTUM @ rotations  # (C, 4, 3)
-    return np.concatenate([centres[:, None], centres[:, None] + corners], axis=1)
+def _choose_eye(shown: np.ndarray, rotations: np.ndarray, size: tuple[int, int]) -> _Eye:
+    """Look about where the cameras look, from behind and above, so that all of `shown` fits."""
+    up = _unit(-rotations[:, 1].mean(axis=0), np.array([0.0, -1.0, 0.0]))
+    ahead = rotations[:, 2].mean(axis=0)
+    ahead = _unit(ahead - (ahead @ up) * up, _any_across(up))
+    fall = np.radians(RAISED_DEGREES)
+    forward = np.cos(fall) * ahead - np.sin(fall) * up
+    right = np.cross(ahead, up)
+    return _fit(shown, np.stack([right, np.cross(forward, right), forward]), size)
 
 
-def _choose_eye(
-    points: np.ndarray, pyramids: np.ndarray, rotations: np.ndarray, size: tuple[int, int]
-) -> _Eye:
-    """Look where the cameras look, from behind them and from above, so that everything fits."""
-    up = -rotations[:, 1].mean(axis=0)
-    forward = rotations[:, 2].mean(axis=0)
-    up = _unit(up, np.array([0.0, -1.0, 0.0]))
-    forward = _unit(forward - (forward @ up) * up, _any_across(up))
-    lowered = np.radians(RAISED_DEGREES)
-    forward = np.cos(lowered) * forward - np.sin(lowered) * up
-    right = _unit(np.cross(forward, up), _any_across(forward))
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    return _fit(points, pyramids.reshape(-1, 3), rotation, size)
-
-
-def _fit(
-    points: np.ndarray, corners: np.ndarray, rotation: np.ndarray, size: tuple[int, int]
-) -> _Eye:
-    """The nearest position that sees all `corners` and nearly all `points`, (N, 3) each."""
+def _fit(shown: np.ndarray, rotation: np.ndarray, size: tuple[int, int]) -> _Eye:
+    """The nearest position from which all of `shown` (N, 3) lies inside the picture."""
     width, height = size
     focal = width / 2 / np.tan(np.radians(FIELD_OF_VIEW) / 2)
+    seen = shown @ rotation.T
     slopes = np.array([width, height]) * MARGIN / 2 / focal
     # Inside: |x - x0| <= slope (z - z0). Both sides of each axis give the apex (x0, z0) of a wedge.
-    edges = [_wedge_edges(corners @ rotation.T, slopes, 100.0)]
-    if len(points):
-        edges.append(_wedge_edges(points @ rotation.T, slopes, KEPT_PERCENT))
-    highest = np.max([high for high, _ in edges], axis=0)
-    lowest = np.min([low for _, low in edges], axis=0)
+    highest = (seen[:, :2] - slopes * seen[:, 2:]).max(axis=0)
+    lowest = (seen[:, :2] + slopes * seen[:, 2:]).min(axis=0)
     middle = (highest + lowest) / 2
     depth = ((lowest - highest) / (2 * slopes)).min()
     position = np.array([*middle, depth])
     return _Eye(rotation, rotation.T @ position, float(focal), np.divide(size, 2))
 
 
-def _wedge_edges(
-    seen: np.ndarray, slopes: np.ndarray, percent: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """(2,) bounds of x - slope z and of x + slope z that `percent` of (N, 3) `seen` keep."""
-    highest = np.percentile(seen[:, :2] - slopes * seen[:, 2:], percent, axis=0)
-    lowest = np.percentile(seen[:, :2] + slopes * seen[:, 2:], 100 - percent, axis=0)
-    return highest, lowest
-
-
 def _draw_points(canvas: np.ndarray, points: np.ndarray, colours: np.ndarray, eye: _Eye) -> None:
-    """Small discs, the far ones first."""
+    """Discs, the far ones first; near ones are larger."""
     xy, depth = eye.project(points)
     height, width = canvas.shape[:2]
-    radius = _dot_radius(len(points), width * height)
-    order = np.argsort(-depth, kind="stable")
-    reachable = (depth > 1e-6) & (np.abs(xy - eye.middle) < [width, height]).all(axis=1)
-    order = order[reachable[order]]
-    cells = np.rint(xy[order]).astype(int)
-    reach = int(radius)
-    for shift_x in range(-reach, reach + 1):
-        for shift_y in range(-reach, reach + 1):
-            if np.hypot(shift_x, shift_y) <= radius:
-                x, y = cells[:, 0] + shift_x, cells[:, 1] + shift_y
-                inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-                canvas[y[inside], x[inside]] = colours[order[inside]]
-
-
-def _dot_radius(n_points: int, area: int) -> float:
-    """Radius in pixels with which the points would cover a share of the picture."""
-    wanted = np.sqrt(COVERED_SHARE * area / (np.pi * max(n_points, 1)))
-    return float(np.clip(wanted, SMALLEST_DOT, LARGEST_DOT))
-
-
-def _draw_camera(canvas: np.ndarray, pyramid: np.ndarray, eye: _Eye) -> None:
-    xy, depth = eye.project(pyramid)
-    if depth.min() <= 0:
+    seen = (depth > 1e-6) & (xy > -1).all(axis=1) & (xy < [width, height]).all(axis=1)
+    if not seen.any():
         return
-    colour = as_colour(CAMERA)
-    face = canvas.copy()
-    cv2.fillConvexPoly(face, np.rint(xy[1:]).astype(np.int32), colour, cv2.LINE_AA)
-    cv2.addWeighted(face, 0.25, canvas, 0.75, 0, dst=canvas)
-    for corner, following in zip(xy[1:], np.roll(xy[1:], -1, axis=0), strict=True):
-        draw_line(canvas, xy[0], corner, colour, SUPERSAMPLING)
-        draw_line(canvas, corner, following, colour, SUPERSAMPLING)
+    order = np.flatnonzero(seen)[np.argsort(-depth[seen], kind="stable")]
+    cells, depth, colours = np.rint(xy[order]).astype(int), depth[order], colours[order]
+    wanted = DOT_RADIUS * np.median(depth) / depth
+    for radius in DOT_RADII:  # rising, as `wanted` is
+        rows = np.abs(wanted[:, None] - DOT_RADII).argmin(axis=1) == DOT_RADII.index(radius)
+        for shift in _disc(radius):
+            x, y = (cells[rows] + shift).T
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            canvas[y[inside], x[inside]] = colours[rows][inside]
+
+
+def _disc(radius: float) -> np.ndarray:
+    """(K, 2) whole offsets within `radius`."""
+    steps = np.arange(-int(radius), int(radius) + 1)
+    offsets = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    return np.asarray(offsets[np.linalg.norm(offsets, axis=1) <= radius])
+
+
+def _draw_cameras(canvas: np.ndarray, frusta: np.ndarray, eye: _Eye) -> np.ndarray:
+    """The picture with (C, 5, 3) frusta."""
+    xy = eye.project(frusta.reshape(-1, 3))[0].reshape(-1, 5, 2)
+    faces = canvas.copy()
+    for face in np.rint(xy[:, 1:]).astype(np.int32):
+        cv2.fillConvexPoly(faces, face, CAMERA, cv2.LINE_AA)
+    drawn = cv2.addWeighted(faces, FACE_SHARE, canvas, 1 - FACE_SHARE, 0)
+    for apex, *corners in xy:
+        for corner, following in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            draw_line(drawn, apex, corner, CAMERA, SUPERSAMPLING)
+            draw_line(drawn, corner, following, CAMERA, SUPERSAMPLING)
+    return np.asarray(drawn)
 
 
 def _unit(vector: np.ndarray, otherwise: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ class DoubleSoftmaxOptions:
 
     temperature: float = 0.1
     """Divides the similarity before the softmax; smaller is more decided."""
-    threshold: float = 0.1
+    threshold: float = 0.3
     """Keep a match when its probability is above this, in [0, 1)."""
     descriptor_scale: float = 1.41
     """Length given to the stored unit descriptors; SiLK was trained with 1.41."""

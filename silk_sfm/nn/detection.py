@@ -23,7 +23,7 @@ REMOVED = -math.inf
 class DetectionOptions:
     """Which cells of a score map become keypoints."""
 
-    nms_radius: int = 2
+    nms_radius: int = 4
     """Keep only the best keypoint of each square of (2 nms_radius + 1) pixels; 0 = off."""
     border: int = 0
     """No keypoints within this many cells of the score map's border."""

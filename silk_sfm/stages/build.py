@@ -25,6 +25,7 @@ from silk_sfm.errors import ReconstructionError
 from silk_sfm.files import whole_file
 from silk_sfm.images import ImageFolder
 from silk_sfm.options import result_options
+from silk_sfm.stages.origin import check_origin
 from silk_sfm.stages.starved import starved_stage
 from silk_sfm.store import FeatureStore, VerifiedStore
 
@@ -69,6 +70,7 @@ def build_model(
     A model made from the same matches with the same options is kept. Raises ReconstructionError
     that names the stage which starved when no model can be made.
     """
+    check_origin(features, verified)
     names = [name for name in features.names if name in set(images.names)]
     if not names:
         raise ReconstructionError(

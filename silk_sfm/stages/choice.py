@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from silk_sfm import plugins
+from silk_sfm.errors import PluginError
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,13 @@ class Chosen:
 
     def make(self, kind: plugins.Kind, device: str) -> Any:
         """The plug-in itself, ready to be called on `device`."""
-        return plugins.load(kind, self.name)(self.options, device)
+        made = plugins.load(kind, self.name)(self.options, device)
+        if kind == "extractors" and not isinstance(made, plugins.Extractor):
+            raise PluginError(
+                f"Extractor `{self.name}` lacks one of `descriptor_size`, `weights_digest` (empty "
+                "when there are no weights), `channels`, `about`."
+            )
+        return made
 
 
 def choose(kind: plugins.Kind, name: str) -> Chosen:

@@ -24,7 +24,7 @@ READ_AHEAD = 4
 class ExtractionOptions:
     """How images reach the extractor, and how features are stored."""
 
-    max_size: int | None = 1024
+    max_size: int | None = 1600
     """Shrink images so that their longer side has at most this many pixels; None keeps the size.
     Keypoints come back in pixels of the file."""
     masks: Path | None = None

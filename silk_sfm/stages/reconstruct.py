@@ -134,7 +134,9 @@ class Reconstruction:
             MatchStore(self.files.matches) as matches,
         ):
             cameras = trusted_cameras(features, self.recipe.cameras.intrinsics)
-            made = verification_provenance(self.recipe.verifier, options, matches, cameras)
+            made = verification_provenance(
+                self.recipe.verifier, options, features, matches, cameras
+            )
             verifier = self.recipe.verifier.make("verifiers", "cpu")
             with VerifiedWriter(self.files.verified, made, self.overwrite) as store:
                 return verify(features, matches, verifier, store, options, cameras, self.track)

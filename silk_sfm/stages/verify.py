@@ -18,6 +18,7 @@ from silk_sfm.features import Matches, TwoViewGeometry
 from silk_sfm.options import neutral, result_options
 from silk_sfm.plugins import Correspondences, Verifier
 from silk_sfm.stages.choice import Chosen
+from silk_sfm.stages.origin import check_origin
 from silk_sfm.stages.report import StageReport, Track, silent
 from silk_sfm.stages.streams import in_threads
 from silk_sfm.store import FeatureStore, MatchStore, Provenance, VerifiedWriter
@@ -50,11 +51,16 @@ def trusted_cameras(features: FeatureStore, intrinsics: Path | None) -> dict[str
 def verification_provenance(
     verifier: Chosen,
     options: VerificationOptions,
+    features: FeatureStore,
     matches: MatchStore,
     cameras: Mapping[str, Camera],
 ) -> Provenance:
-    """What decides the content of a verified store."""
-    inputs = {"matches": matches.digest}
+    """What decides the content of a verified store.
+
+    Raises StoreError when the matches were made from other features.
+    """
+    check_origin(features, matches)
+    inputs = {"features": features.digest, "matches": matches.digest}
     if cameras:
         distinct = sorted({f"{camera.model} {camera.params}" for camera in cameras.values()})
         inputs["intrinsics"] = "; ".join(distinct)
@@ -75,10 +81,7 @@ def verify(
 
     cameras: of each image whose intrinsics are trusted; a pair without them gets a fundamental
         matrix.
-
-    Raises StoreError when the matches were made from other features.
     """
-    _check_origin(features, matches)
     pairs = matches.pairs(features.names)
     todo = [pair for pair in pairs if not store.has_pair(pair)]
     tentative = (_read_pair(pair, features, matches, cameras) for pair in todo)
@@ -92,17 +95,6 @@ def verify(
         found += len(geometry.inliers)
         store.add_pair(item.pair, geometry, features.count(item.pair[0]))
     return StageReport("verify", "pairs", len(todo), len(pairs) - len(todo), found, "inliers")
-
-
-def _check_origin(features: FeatureStore, matches: MatchStore) -> None:
-    """Stores of other programs do not say what they were made from."""
-    if features.provenance is None or matches.provenance is None:
-        return
-    if matches.provenance.inputs.get("features") != features.digest:
-        raise StoreError(
-            f"{matches.path} was made from other features than {features.path}. "
-            "Run `silk-sfm match` again, or give the feature store from which it was made."
-        )
 
 
 @dataclass(frozen=True, eq=False)

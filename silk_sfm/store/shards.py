@@ -190,6 +190,13 @@ class ShardWriter(ABC, Generic[Value]):
 
     def _recover(self) -> None:
         """Find the shards that a killed run had finished but not yet put into the index."""
+        there = {int(shard.stem) for shard in _shards(self.folder)}
+        lost = sorted(set(range(1, self._last_shard + 1)) - there)
+        if lost:
+            raise StoreError(
+                f"{self.path} leads to {self.folder.name}/{lost[0]:06d}.h5, which is not there. "
+                "Put it back, or --overwrite to start anew."
+            )
         remove_parts(self.path)
         for part in self.folder.glob(".*.part-*"):
             part.unlink()

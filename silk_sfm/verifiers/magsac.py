@@ -29,7 +29,7 @@ FEWEST_MATCHES: dict[GeometryKind, int] = {"essential": 6, "fundamental": 8, "ho
 class MagsacOptions:
     """When a pair of images counts as verified, and how long to try."""
 
-    threshold_px: float = 1.0
+    threshold_px: float = 0.6
     """Largest error of an inlier in pixels of the images as the extractor saw them: Sampson error,
     or distance in the second image for a homography."""
     confidence: float = 0.99999

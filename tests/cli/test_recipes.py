@@ -80,11 +80,11 @@ def test_no_valid_toml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_flags_win_over_the_recipe_by_name_and_by_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[extraction]\nmax_size = 640\n[extractor]\nname = 'silk'\ntop_k = 77\n")
-    assert parsed_extract("--config", "silk_paper") == ("silk", 1024, 10000, 0)
-    assert parsed_extract("--config", str(path)) == ("silk", 640, 77, 2)
-    assert parsed_extract("--config", str(path), "--top-k", "5") == ("silk", 640, 5, 2)
-    assert parsed_extract("--max-size", "320", f"--config={path}") == ("silk", 320, 77, 2)
-    assert parsed_extract() == ("silk", 1024, 8000, 2)
+    assert parsed_extract("--config", "silk_paper") == ("silk", 1600, 10000, 0)
+    assert parsed_extract("--config", str(path)) == ("silk", 640, 77, 4)
+    assert parsed_extract("--config", str(path), "--top-k", "5") == ("silk", 640, 5, 4)
+    assert parsed_extract("--max-size", "320", f"--config={path}") == ("silk", 320, 77, 4)
+    assert parsed_extract() == ("silk", 1600, 8000, 4)
 
 
 def parsed_extract(*flags: str) -> tuple[str, int, int, int]:

@@ -139,12 +139,12 @@ def test_stores_in_the_wrong_place(inputs: Path, tmp_path: Path) -> None:
     done = silk_sfm("verify", matches, matches, tmp_path / "v.h5")
     assert done.err == (
         f"silk-sfm verify: error: {matches} was made from other features than {matches}. Run "
-        "`silk-sfm match` again, or give the feature store from which it was made.\n"
+        "the stage that made it again, or give the feature store from which it was made.\n"
     )
     done = silk_sfm("verify", features, features, tmp_path / "v.h5")
     assert done.err == (
         f"silk-sfm verify: error: {features} was made from other features than {features}. Run "
-        "`silk-sfm match` again, or give the feature store from which it was made.\n"
+        "the stage that made it again, or give the feature store from which it was made.\n"
     )
     assert silk_sfm("verify", features, matches, tmp_path / "v.h5").status == 0
 

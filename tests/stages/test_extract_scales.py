@@ -31,7 +31,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageFolder:
 def silk(tmp_path_factory: pytest.TempPathFactory) -> Silk:
     weights = tmp_path_factory.mktemp("weights") / "micro.safetensors"
     write_small_weights(weights)
-    return Silk(SilkOptions(weights=str(weights), top_k=80))
+    return Silk(SilkOptions(weights=str(weights), top_k=80, nms_radius=2))
 
 
 def run(

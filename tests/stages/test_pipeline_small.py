@@ -164,7 +164,7 @@ def test_other_settings_are_refused_and_both_shown(inputs: Path, work: Path) -> 
     assert (done.status, done.out) == (1, "")
     assert done.err == (
         f"silk-sfm extract: error: {work}/f.h5 was made with other settings (max_size: made with "
-        "1024, now 80; top_k: made with 300, now 200). Use those, choose another file, or "
+        "1600, now 80; top_k: made with 300, now 200). Use those, choose another file, or "
         "--overwrite to start anew.\n"
     )
     assert (work / "f.h5").read_bytes() == before
@@ -192,11 +192,11 @@ def test_stages_after_other_features_are_refused(inputs: Path, work: Path) -> No
     assert extract(inputs, work, "--top-k", 200, "--overwrite").status == 0
     assert verify(work).err == (
         f"silk-sfm verify: error: {work}/m.h5 was made from other features than {work}/f.h5. Run "
-        "`silk-sfm match` again, or give the feature store from which it was made.\n"
+        "the stage that made it again, or give the feature store from which it was made.\n"
     )
     assert " was made with other settings (features: made with " in match(work).err
     assert match(work, "--overwrite").status == 0
-    assert " was made with other settings (matches: made with " in verify(work).err
+    assert " was made with other settings (features: made with " in verify(work).err
     assert verify(work, "--overwrite").status == 0
 
 

@@ -173,6 +173,18 @@ def test_missing_file_shard_and_image(tmp_path: Path) -> None:
         store[NAMES[0]]
 
 
+def test_lost_shard_is_named_before_anything_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "feats.h5"
+    write_features(path)
+    (tmp_path / "feats.h5.shards" / "000002.h5").unlink()
+    with pytest.raises(StoreError) as caught:
+        FeatureWriter(path, MADE)
+    assert str(caught.value) == (
+        f"{path} leads to feats.h5.shards/000002.h5, which is not there. Put it back, or "
+        "--overwrite to start anew."
+    )
+
+
 def test_no_features_in_the_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["other"] = 1

@@ -1,0 +1,20 @@
+"""Do two stores belong together?"""
+
+from __future__ import annotations
+
+from silk_sfm.errors import StoreError
+from silk_sfm.store import FeatureStore, MatchStore, VerifiedStore
+
+
+def check_origin(features: FeatureStore, pairs: MatchStore | VerifiedStore) -> None:
+    """Raises StoreError when `pairs` was made from other features.
+
+    Stores of other programs do not say what they were made from: they are taken as they are.
+    """
+    if features.provenance is None or pairs.provenance is None:
+        return
+    if pairs.provenance.inputs.get("features") != features.digest:
+        raise StoreError(
+            f"{pairs.path} was made from other features than {features.path}. Run the stage that "
+            "made it again, or give the feature store from which it was made."
+        )
