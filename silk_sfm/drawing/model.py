@@ -22,9 +22,12 @@ FADE_END = 1.6
 """Beyond the reach points fade; at so many times the reach they are gone."""
 GAMMA = 0.5
 """Below 1: dark colours are shown brighter than they are."""
-DOT_RADIUS = 3.2
-"""Of a point at the median depth, in pixels of the supersampled picture."""
-DOT_RADII = (2.3, 3.2, 4.2)
+COVERED_SHARE = 0.22
+"""Points at the median depth are as large as makes all cover this share of the picture, ..."""
+SMALLEST_DOT, LARGEST_DOT = 1.5, 3.2
+"""... within these radii, in pixels of the supersampled picture."""
+DOT_RADII = (1.5, 2.3, 3.2, 4.2)
+"""Radii that are drawn."""
 RAISED_DEGREES = 23
 FIELD_OF_VIEW = 24
 """Degrees, of the width; small, lest near cameras dwarf the points."""
@@ -89,7 +92,7 @@ def _presence(points: np.ndarray) -> np.ndarray:
         return np.zeros(0)
     distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
     reach = max(REACH * float(np.median(distance)), 1e-12)
-    return np.clip((FADE_END - distance / reach) / (FADE_END - 1), 0, 1)
+    return np.asarray(np.clip((FADE_END - distance / reach) / (FADE_END - 1), 0, 1))
 
 
 def _shown_colours(colours: np.ndarray, presence: np.ndarray) -> np.ndarray:
@@ -147,9 +150,11 @@ def _draw_points(canvas: np.ndarray, points: np.ndarray, colours: np.ndarray, ey
         return
     order = np.flatnonzero(seen)[np.argsort(-depth[seen], kind="stable")]
     cells, depth, colours = np.rint(xy[order]).astype(int), depth[order], colours[order]
-    wanted = DOT_RADIUS * np.median(depth) / depth
-    for radius in DOT_RADII:  # rising, as `wanted` is
-        rows = np.abs(wanted[:, None] - DOT_RADII).argmin(axis=1) == DOT_RADII.index(radius)
+    covering = np.sqrt(COVERED_SHARE * width * height / (np.pi * len(order)))
+    wanted = np.clip(covering, SMALLEST_DOT, LARGEST_DOT) * np.median(depth) / depth
+    nearest = np.abs(wanted[:, None] - DOT_RADII).argmin(axis=1)
+    for index, radius in enumerate(DOT_RADII):  # rising, as `wanted` is
+        rows = nearest == index
         for shift in _disc(radius):
             x, y = (cells[rows] + shift).T
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)

@@ -21,7 +21,7 @@ from silk_sfm.synthetic import PinholeView, demo_scene, demo_views, write_photos
 
 N_VIEWS = 16
 N_PICTURES = 3
-TOP_K = 3000
+TOP_K = 6000
 """The photos are small: 640 x 480."""
 
 

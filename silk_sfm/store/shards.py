@@ -116,9 +116,9 @@ class ShardWriter(ABC, Generic[Value]):
         if self._unsaved:
             name = f"{self._last_shard + 1:06d}.h5"
             write_whole(self.folder / name, file_image(self._fill_shard))
-            self._unlinked.append((name, list(self._unsaved)))
+            saved, self._unsaved = list(self._unsaved), {}
             self._last_shard += 1
-            self._unsaved = {}
+            self._unlinked.append((name, saved))
         now = self._last_flush = time.monotonic()
         if now - self._last_index > max(FLUSH_SECONDS, self._index_seconds / INDEX_SHARE):
             self._write_index()

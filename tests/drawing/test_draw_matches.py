@@ -103,6 +103,18 @@ def test_lines_are_chosen_evenly_by_quality() -> None:
     np.testing.assert_array_equal(many, draw_matches(GREY, GREY, *everything, max_lines=20))
 
 
+@pytest.mark.parametrize(("max_lines", "n_drawn"), [(0, 0), (1, 1), (7, 7), (20, 20), (50, 20)])
+def test_no_more_lines_than_asked_for(max_lines: int, n_drawn: int) -> None:
+    black = np.zeros((200, 60, 3), np.uint8)
+    points = np.column_stack([np.full(20, 30.0), np.arange(5, 200, 10.0)])
+    quality = np.random.default_rng(0).random(20)
+    picture = draw_matches(black, black, points, points, quality, max_lines=max_lines)
+    between = picture[HEADER:, 60 + GAP // 2].astype(int)  # all lines cross the gap
+    crossed = np.abs(between - PAPER).max(axis=1) > 20
+    assert np.count_nonzero(np.diff(crossed.astype(int), prepend=0) == 1) == n_drawn
+    assert not black.any()
+
+
 def test_shapes_are_checked() -> None:
     with pytest.raises(ValueError, match=r"b has shape \(3, 2\), expected \(M, 2\) with M = 2"):
         draw_matches(GREY, GREY, np.zeros((2, 2)), np.zeros((3, 2)), np.zeros(2))

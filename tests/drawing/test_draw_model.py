@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from silk_sfm.drawing import draw_model
-from silk_sfm.drawing.model import CAMERA, PAPER
+from silk_sfm.drawing.model import CAMERA, PAPER, _presence, _shown_colours
 
 SIZE = (320, 180)
 NO_CAMERAS = (np.zeros((0, 3)), np.zeros((0, 3, 3)))
@@ -31,7 +31,7 @@ def test_points_and_cameras_are_where_one_expects_them() -> None:
     picture = draw_model(points, colours, centres, rotations, SIZE)
     assert picture.shape == (180, 320, 3)
     assert picture.dtype == np.uint8
-    red, green, orange = (where(picture, c)[1] for c in ((255, 0, 0), (0, 255, 0), tuple(CAMERA)))
+    red, green, orange = (where(picture, c)[1] for c in ((255, 0, 0), (0, 255, 0), CAMERA))
     assert red[0] < 160 < green[0]  # right stays right
     assert orange[1] > red[1] + 20  # seen from behind and above the cameras
     assert orange[0] == pytest.approx(159.5, abs=12)  # lines over red and green blur
@@ -73,11 +73,46 @@ def test_outliers_do_not_decide_the_view() -> None:
     np.testing.assert_allclose(np.ptp(xy_a, axis=0), np.ptp(xy_b, axis=0), atol=6)
 
 
+def test_outliers_at_the_end_of_the_world_change_nothing() -> None:
+    points, (centres, rotations) = cloud(), ring()
+    far = np.random.default_rng(1).choice([-1e6, 1e6], (40, 3))
+    pictures = []
+    for shown in (points, np.concatenate([points, far])):
+        red = np.full((len(shown), 3), (255, 0, 0), np.uint8)
+        pictures.append(draw_model(shown, red, centres, rotations, SIZE)[:150])  # above the text
+    assert (np.abs(np.subtract(*pictures, dtype=int)).max(axis=2) > 8).mean() < 0.02
+
+
+def test_dark_colours_are_brighter_in_their_hue() -> None:
+    colours = np.array([[40, 20, 0], [255, 128, 0], [0, 0, 0]], np.uint8)
+    dark, light, black = _shown_colours(colours, np.ones(3)).tolist()
+    assert dark[0] > 90
+    assert dark[0] == pytest.approx(2 * dark[1], abs=2)
+    assert light == [255, 128, 0]
+    assert black == [0, 0, 0]
+    assert _shown_colours(np.zeros((0, 3), np.uint8), np.zeros(0)).shape == (0, 3)
+
+
+def test_far_points_fade_into_the_paper() -> None:
+    points = np.concatenate([cloud(), [[1e3, 0, 0]]])
+    presence = _presence(points)
+    assert presence[-1] == 0
+    assert (presence[:-1] == 1).all()
+    assert _shown_colours(np.full((1, 3), 255, np.uint8), np.zeros(1)).tolist() == [list(PAPER)]
+
+
+def test_many_cameras() -> None:
+    points, (centres, rotations) = cloud(), ring(1500)
+    colours = np.full((len(points), 3), (255, 0, 0), np.uint8)
+    picture = draw_model(points, colours, centres, rotations, SIZE)
+    assert len(where(picture, CAMERA)[0]) > 50
+
+
 def test_everything_fits() -> None:
     points, (centres, rotations) = cloud(), ring()
     colours = np.full((len(points), 3), (255, 0, 0), np.uint8)
     picture = draw_model(points, colours, centres * 3, rotations, SIZE)
-    for colour in ((255, 0, 0), tuple(CAMERA)):
+    for colour in ((255, 0, 0), CAMERA):
         xy, _ = where(picture, colour)
         assert (xy.min(axis=0) >= 4).all()
         assert (xy.max(axis=0) <= [315, 175]).all()
