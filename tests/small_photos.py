@@ -22,7 +22,7 @@ def write_small_photos(folder: Path, n_images: int, size: tuple[int, int] = (160
     folder.mkdir(parents=True, exist_ok=True)
     width, height = size
     for index in range(n_images):
-        x, y = 6 * index, (11 * index) % 60
+        x, y = (6 * index) % (texture.shape[1] - width), (11 * index) % 60
         cv2.imwrite(str(folder / f"{index:03d}.png"), texture[y : y + height, x : x + width])
 
 

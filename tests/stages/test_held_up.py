@@ -127,9 +127,11 @@ def test_read_only_folder(inputs: Path, tmp_path: Path, small_disk: Path) -> Non
     )
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(inputs: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     path, log = tmp_path / "f.h5", tmp_path / "log"
-    process = start(extract(inputs, path), log, flush_seconds=0.0)
+    write_small_photos(tmp_path / "photos", 150)  # enough to be still at work
+    write_small_weights(tmp_path / "micro.safetensors")
+    process = start(extract(tmp_path, path), log, flush_seconds=0.0)
     shards = tmp_path / "f.h5.shards"
     while process.is_alive() and not (shards / "000001.h5").exists():
         process.join(timeout=0.01)
@@ -142,8 +144,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(inputs: Path, tmp_path: Path) -> Non
     )
     with FeatureStore(path) as store:
         kept = len(store)
-    assert 1 <= kept < 30
-    assert finish(extract(inputs, path), log) == 0
-    assert f"extract: 30 images, {kept} of them reused" in log.read_text()
+    assert 1 <= kept < 150
+    assert finish(extract(tmp_path, path), log) == 0
+    assert f"extract: 150 images, {kept} of them reused" in log.read_text()
     with h5py.File(path, "r") as file:
-        assert len(file) == 30
+        assert len(file) == 150
