@@ -30,18 +30,18 @@ def main() -> None:
         scene = "_".join(photos.parts[-2:])
         for method, run in {"SiLK": run_silk, "SIFT": run_sift}.items():
             started = time.perf_counter()
-            registered = run(images, arguments.out / scene / method.lower(), arguments.recipe)
+            try:
+                registered = run(images, arguments.out / scene / method.lower(), arguments.recipe)
+            except silk_sfm.ReconstructionError as error:
+                registered = f"no model: {error} | 0 | 0 | 0"
             seconds = time.perf_counter() - started
             print(f"| {scene} | {method} | {registered} | {seconds:.0f} |", flush=True)
 
 
 def run_silk(images: silk_sfm.ImageFolder, out: Path, recipe_name: str) -> str:
     """The whole pipeline with cameras from EXIF."""
-    try:
-        recipe = silk_sfm.Recipe.read(recipe_name)
-        silk_sfm.Reconstruction(images, out, recipe, device="cpu").run()
-    except silk_sfm.ReconstructionError as error:
-        return f"no model: {error} | 0 | 0 | 0"
+    recipe = silk_sfm.Recipe.read(recipe_name)
+    silk_sfm.Reconstruction(images, out, recipe, device="cpu", overwrite=True).run()
     return numbers(images, out)
 
 

@@ -78,7 +78,7 @@ def run_silk(scene: Path, out: Path, seed: int, recipe_name: str) -> Run:
             silk_sfm.pack(out.parent / "0" / name)
             shutil.copyfile(out.parent / "0" / name, out / name)
     images = silk_sfm.ImageFolder.open(scene / "images")
-    job = silk_sfm.Reconstruction(images, out, recipe, device="cpu")
+    job = silk_sfm.Reconstruction(images, out, recipe, device="cpu", overwrite=seed == 0)
     job.run()
     stages = json.loads((out / "summary.json").read_text())["stages"]
     seconds = {stage: costs["seconds"] for stage, costs in stages.items()}

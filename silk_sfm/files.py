@@ -20,8 +20,7 @@ def whole_file(target: Path) -> Iterator[Path]:
     part = target.with_name(f"{_part_prefix(target)}{os.getpid()}")
     try:
         yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync_file(part)
         part.replace(target)
         _sync_folder(target.parent)
     finally:
@@ -30,12 +29,20 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder to fill; it takes the place of `target` when the block ends without an error."""
+    """A new folder to fill; it takes the place of `target` when the block ends without an error.
+
+    One process at a time may write a target.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(f"{_part_prefix(target)}*"):  # left by a killed run
+        shutil.rmtree(stale)
     part = Path(tempfile.mkdtemp(prefix=_part_prefix(target), dir=target.parent))
     part.chmod(0o777 & ~_umask())
     try:
         yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                _sync_file(file)
         if target.exists():
             aside = part.with_name(f"{part.name}.old")
             target.rename(aside)
@@ -55,6 +62,11 @@ def remove_parts(target: Path) -> None:
 
 def _part_prefix(target: Path) -> str:
     return f".{target.name}.part-"
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -43,14 +44,15 @@ class ImageFolder:
     names: tuple[str, ...]
 
     @staticmethod
-    def open(root: Path) -> ImageFolder:
-        """Find all images below `root`, in subfolders too.
+    def open(root: Path, leave_out: Sequence[Path | None] = ()) -> ImageFolder:
+        """Find all images below `root`, in subfolders too, but not in the folders `leave_out`.
 
-        Raises ImageError when the folder is missing or holds no image.
+        Raises ImageError when the folder is missing or holds no image, or when a file name is no
+        UTF-8.
         """
         if not root.is_dir():
             raise ImageError(f"No folder {root}. Give the folder that holds the photos.")
-        names = sorted(_image_names(root))
+        names = sorted(_image_names(root, {path.resolve() for path in leave_out if path}))
         if not names:
             raise ImageError(
                 f"No image in {root} or below it. Known kinds: {', '.join(sorted(SUFFIXES))}."
@@ -87,6 +89,14 @@ class MaskFolder:
             raise ImageError(f"No mask folder {root}.")
         return MaskFolder(root)
 
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raises ImageError when no image has a mask: then the masks are named in another way."""
+        if not any((self.root / f"{name}.png").exists() for name in names):
+            raise ImageError(
+                f"No mask in {self.root} fits an image: the mask of `{names[0]}` is named "
+                f"`{names[0]}.png`."
+            )
+
     def keeps(self, name: str, keypoints: np.ndarray, raw_size: tuple[int, int]) -> np.ndarray:
         """(N,) bool: which of (N, 2) raw pixel positions lie on a part to keep; all without a mask.
 
@@ -106,12 +116,24 @@ class MaskFolder:
         return np.asarray(mask[inside])
 
 
-def _image_names(root: Path) -> list[str]:
+def _image_names(root: Path, leave_out: set[Path]) -> list[str]:
     found: list[str] = []
-    for folder, _, files in os.walk(root, followlinks=True):
+    for folder, inner, files in os.walk(root, followlinks=True):
+        inner[:] = [name for name in inner if (Path(folder) / name).resolve() not in leave_out]
         below = Path(folder).relative_to(root)
         found += [(below / name).as_posix() for name in files if _is_image(name)]
+    for name in found:
+        _check_utf8(name)
     return found
+
+
+def _check_utf8(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ImageError(
+            f"The file name {os.fsencode(name)!r} is no UTF-8 and cannot be stored. Rename it."
+        ) from None
 
 
 def _is_image(name: str) -> bool:
@@ -131,15 +153,21 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     if not data:
         raise ImageError(f"{path} is empty (0 bytes). Copy it again or remove it.")
     try:
-        with Image.open(BytesIO(data)) as image:
+        with _opened(BytesIO(data)) as image:
             eight_bit = _is_eight_bit(image)  # before getexif, which may load the pixels
             orientation = image.getexif().get(EXIF_ORIENTATION, 1)
             pixels = _pillow_rgba(image) if eight_bit else _opencv_rgba(data, path)
     except UnidentifiedImageError:
         raise ImageError(f"{path} is no image that can be read. Remove or convert it.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{path} is damaged: {error}. Copy it again or remove it.") from error
     return _on_white(pixels), orientation if orientation in range(1, 9) else 1
+
+
+def _opened(file: Path | BytesIO) -> Image.Image:
+    """Open without Pillow's limit of 179 million pixels: photos here are the user's own."""
+    Image.MAX_IMAGE_PIXELS = None
+    return Image.open(file)
 
 
 def _is_eight_bit(image: Image.Image) -> bool:
@@ -205,7 +233,7 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises ImageError when the file is no image.
     """
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             return image.size
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{path} is no image that can be read. Remove or convert it.") from error

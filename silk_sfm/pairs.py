@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,11 @@ class PairList:
     def names(self) -> list[str]:
         """Names that occur in a pair, sorted."""
         return sorted({name for pair in self.pairs for name in pair})
+
+    def among(self, stored: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of the `stored` pairs that are in this list, in either order."""
+        wanted = {frozenset(pair) for pair in self.pairs}
+        return [pair for pair in stored if frozenset(pair) in wanted]
 
     @staticmethod
     def exhaustive(names: Sequence[str]) -> PairList:

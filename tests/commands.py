@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,6 +36,7 @@ def _run(argv: list[str], log: str, flush_seconds: float) -> None:
     from silk_sfm.store import shards
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     shards.FLUSH_SECONDS = flush_seconds
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, sys.__stdout__.fileno() if sys.__stdout__ else 1)

@@ -130,3 +130,11 @@ def test_masks_drop_keypoints(tmp_path: Path) -> None:
         masks.keeps("sub/a.jpg", keypoints, (80, 60))
     with pytest.raises(ImageError, match="No mask folder"):
         MaskFolder.open(tmp_path / "none")
+
+
+def test_folders_that_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.png", "out/undistorted/a.png", "masks/a.png.png", "sub/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo()).save(tmp_path / name)
+    found = ImageFolder.open(tmp_path, leave_out=(tmp_path / "out", tmp_path / "masks", None))
+    assert found.names == ("a.png", "sub/b.png")

@@ -85,3 +85,8 @@ def test_missing_and_binary_lists(tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PairError, match="is no UTF-8 text"):
         PairList.read(tmp_path / "binary.txt")
+
+
+def test_among_takes_either_order() -> None:
+    chosen = PairList((("a", "b"), ("c", "d")))
+    assert chosen.among([("b", "a"), ("a", "c"), ("c", "d")]) == [("b", "a"), ("c", "d")]

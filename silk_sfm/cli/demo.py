@@ -10,7 +10,6 @@ from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude_model, registered_counter, tracker
-from silk_sfm.nn.devices import resolve_device
 from silk_sfm.stages.demo import N_VIEWS, demo
 
 
@@ -36,7 +35,7 @@ def run(argv: list[str]) -> int:
         report = demo(
             command.out,
             recipe_for(argv),
-            resolve_device(command.where.device),
+            command.where.device,
             command.run.overwrite,
             tracker(command.run),
             on_image,

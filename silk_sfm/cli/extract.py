@@ -12,7 +12,6 @@ from tyro.conf import Positional, arg
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
 from silk_sfm.images import ImageFolder
-from silk_sfm.nn.devices import resolve_device
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.extract import ExtractionOptions, extract, extraction_provenance
 from silk_sfm.store import FeatureWriter
@@ -54,9 +53,9 @@ def run(argv: list[str]) -> int:
         options=recipe.extractor.options,
     )
     command = parse(Extract[type(recipe.extractor.options)], "extract", argv, default)  # type: ignore[arg-type, misc]
-    images = ImageFolder.open(command.images)
+    images = ImageFolder.open(command.images, leave_out=(command.extraction.masks,))
     chosen = Chosen(command.extractor, command.options)
-    extractor = chosen.make("extractors", resolve_device(command.where.device))
+    extractor = chosen.make("extractors", command.where.device)
     made = extraction_provenance(chosen, extractor.weights_digest, command.extraction)
     options = command.extraction
     with FeatureWriter(command.features, made, command.run.overwrite, options.precision) as store:

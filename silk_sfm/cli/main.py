@@ -80,6 +80,9 @@ def _run(name: str, argv: list[str]) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:  # a full disk or a folder without permission, outside the stores
+        print(f"silk-sfm {name}: error: {error}. What was finished is kept.", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print(
             f"\nsilk-sfm {name}: interrupted. What was finished is kept; "

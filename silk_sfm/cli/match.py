@@ -11,7 +11,6 @@ from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
-from silk_sfm.nn.devices import resolve_device
 from silk_sfm.pairs import PairList
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.match import match, matching_provenance
@@ -50,7 +49,7 @@ def run(argv: list[str]) -> int:
     )
     command = parse(Match[type(chosen.options)], "match", argv, default)  # type: ignore[arg-type, misc]
     chosen = Chosen(command.matcher, command.options)
-    matcher = chosen.make("matchers", resolve_device(command.where.device))
+    matcher = chosen.make("matchers", command.where.device)
     with FeatureStore(command.features) as features:
         pairs = PairList.read(command.pairs, known=frozenset(features.names))
         made = matching_provenance(chosen, features)

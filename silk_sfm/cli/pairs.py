@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import image_names
+from silk_sfm.pairs import PairList
 from silk_sfm.stages.pair import PairOptions, make_pairs
 
 
@@ -33,6 +34,8 @@ def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     default = Pairs(tyro.MISSING, tyro.MISSING, RunOptions(), recipe_for(argv).pairs)
     command = parse(Pairs, "pairs", argv, default)
+    if command.pairs.is_file() and not command.run.overwrite:
+        PairList.read(command.pairs)  # raises when it is something else, to be kept
     names = image_names(command.images)
     pairs = make_pairs(names, command.options)
     pairs.write(command.pairs)

@@ -52,11 +52,18 @@ def conclude(report: StageReport, run: RunOptions, output: object) -> int:
 
 def conclude_model(report: ModelReport, job: Reconstruction, run: RunOptions) -> int:
     """Print the summaries of all stages and what was skipped; returns the exit status."""
+    status = conclude_stages(job, run)
+    if not run.quiet:
+        seconds = job.costs.stages["map"]["seconds"]
+        print(f"{report} [{seconds:.1f} s] -> {job.out / 'sparse' / '0'}")
+    return status
+
+
+def conclude_stages(job: Reconstruction, run: RunOptions) -> int:
+    """Print the summary of each stage that ran, and what was skipped; returns the exit status."""
     if not run.quiet:
         for stage in job.reports:
             print(f"{stage} [{job.costs.stages[stage.stage]['seconds']:.1f} s]")
-        seconds = job.costs.stages["map"]["seconds"]
-        print(f"{report} [{seconds:.1f} s] -> {job.out / 'sparse' / '0'}")
     return _list_skipped(job.skipped)
 
 

@@ -10,11 +10,11 @@ import tyro
 from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
-from silk_sfm.cli.printing import conclude_model, registered_counter, tracker
+from silk_sfm.cli.printing import conclude_model, conclude_stages, registered_counter, tracker
 from silk_sfm.colmap.cameras import CameraOptions
 from silk_sfm.colmap.mapping import MappingOptions
+from silk_sfm.errors import SilkSfmError
 from silk_sfm.images import ImageFolder
-from silk_sfm.nn.devices import resolve_device
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.extract import ExtractionOptions
 from silk_sfm.stages.pair import PairOptions
@@ -80,19 +80,23 @@ def run(argv: list[str]) -> int:
     generic: Any = Reconstruct
     kind = generic[tuple(type(plugin.options) for plugin in chosen)]
     command = parse(kind, "reconstruct", argv, _default(recipe))
-    images = ImageFolder.open(command.images)
-    device = resolve_device(command.where.device)
+    ours = (command.out, command.out / "undistorted", command.extraction.masks)
+    images = ImageFolder.open(command.images, leave_out=ours)
     with registered_counter(command.run, len(images.names)) as on_image:
         job = Reconstruction(
             images,
             command.out,
             command.recipe(),
-            device,
+            command.where.device,
             command.run.overwrite,
             tracker(command.run),
             on_image,
         )
-        report = job.run(command.undistort)
+        try:
+            report = job.run(command.undistort)
+        except SilkSfmError:
+            conclude_stages(job, command.run)
+            raise
     return conclude_model(report, job, command.run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -45,6 +46,12 @@ def read_intrinsics(path: Path) -> KnownCameras:
         {camera_id: from_pycolmap(camera) for camera_id, camera in model.cameras.items()},
         {image.name: image.camera_id for image in model.images.values()},
     )
+
+
+def intrinsics_digest(path: Path) -> str:
+    """Names the cameras at `path`: 16 hexadecimal digits. Raises ConfigError like reading them."""
+    cameras = sorted(str(camera) for camera in read_intrinsics(path).cameras.values())
+    return hashlib.sha256("\n".join(cameras).encode()).hexdigest()[:16]
 
 
 def _locate(path: Path) -> tuple[Path, str, bool]:

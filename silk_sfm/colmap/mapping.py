@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -19,9 +20,12 @@ from silk_sfm.errors import ConfigError, ReconstructionError
 from silk_sfm.files import whole_folder
 from silk_sfm.options import neutral
 
+log = logging.getLogger(__name__)
+
 Mapper = Literal["incremental", "global", "hierarchical"]
 OnImage = Callable[[int], None]
 MIN_IMAGES = 2
+MIN_SHARE = 0.5  # of the photos: an incremental model below it is not trusted
 SMALL_SCENE = 0.8  # of the images: no model has to be larger than that
 
 
@@ -32,6 +36,9 @@ class MappingOptions:
     mapper: Mapper = "incremental"
     """incremental: one photo after the other, the most tried. global: all at once (GLOMAP), faster
     on many photos. hierarchical: incremental in overlapping groups, for thousands of photos."""
+    fallback: bool = True
+    """When the incremental mapper registers fewer than half of the photos, try the global one too
+    and keep the larger model."""
     refine_intrinsics: bool | None = None
     """Refine focal length and distortion. Not set: unless the intrinsics are known."""
     refine_principal_point: bool = False
@@ -132,12 +139,38 @@ def _map(
     n_images: int,
     on_image: OnImage | None,
 ) -> list[pycolmap.Reconstruction]:
-    if options.mapper == "global":
+    def map_globally() -> list[pycolmap.Reconstruction]:
         return _map_globally(database, _global_options(options, fixed_intrinsics, n_images))
+
+    if options.mapper == "global":
+        return map_globally()
     single = _incremental_options(options, fixed_intrinsics, n_images)
-    if options.mapper == "incremental":
-        return _map_incrementally(database, single, on_image)
-    return _map_hierarchically(database, single)
+    if options.mapper == "hierarchical":
+        return _map_hierarchically(database, single)
+    models = _map_incrementally(database, single, on_image)
+    return _map_or_fall_back(models, n_images, map_globally) if options.fallback else models
+
+
+def _map_or_fall_back(
+    models: list[pycolmap.Reconstruction],
+    n_images: int,
+    map_globally: Callable[[], list[pycolmap.Reconstruction]],
+) -> list[pycolmap.Reconstruction]:
+    """`models`, or those of the global mapper when they are few photos and fewer than its own.
+
+    An incremental model that starts from a bad pair can die with two photos; the global mapper has
+    no first pair.
+    """
+    largest = max(map(_size, models), default=(0, 0))
+    if largest[0] >= MIN_SHARE * n_images:
+        return models
+    log.warning(
+        "The incremental mapper registered %d of %d photos; trying the global one.",
+        largest[0],
+        n_images,
+    )
+    others = map_globally()
+    return others if max(map(_size, others), default=(0, 0)) > largest else models
 
 
 def _map_incrementally(

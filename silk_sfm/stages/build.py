@@ -25,6 +25,7 @@ from silk_sfm.errors import ReconstructionError
 from silk_sfm.files import whole_file
 from silk_sfm.images import ImageFolder
 from silk_sfm.options import result_options
+from silk_sfm.pairs import PairList
 from silk_sfm.stages.origin import check_origin
 from silk_sfm.stages.starved import starved_stage
 from silk_sfm.store import FeatureStore, VerifiedStore
@@ -64,8 +65,11 @@ def build_model(
     options: MappingOptions,
     overwrite: bool = False,
     on_image: OnImage | None = None,
+    chosen: PairList | None = None,
 ) -> ModelReport:
     """Write OUT/database.db, OUT/sparse/0 (COLMAP, binary) and OUT/points.ply.
+
+    chosen: only these pairs; all of the verified store without it
 
     A model made from the same matches with the same options is kept. Raises ReconstructionError
     that names the stage which starved when no model can be made.
@@ -78,12 +82,16 @@ def build_model(
             "Give the folder from which the features were extracted."
         )
     assignment = assign_cameras(images.root, names, cameras)
-    made_from = _digest(verified, features, assignment, options)
+    wanted = set(names)
+    pairs = [pair for pair in verified.pairs(features.names) if wanted.issuperset(pair)]
+    pairs = pairs if chosen is None else chosen.among(pairs)
+    made_from = _digest(verified, features, assignment, pairs, options)
     model_dir = out / "sparse" / "0"
     if not overwrite and _made_from(out) == made_from and model_dir.is_dir():
         model = read_model(model_dir)
         return ModelReport(model, summarise(model), len(names), made_from, reused=True)
-    model = _map(images, names, features, verified, out, assignment, options, on_image)
+    (out / SUMMARY).unlink(missing_ok=True)  # it tells of another model from here on
+    model = _map(images, names, features, verified, out, assignment, pairs, options, on_image)
     write_points_ply(model.points.xyz, model.points.colours, out / "points.ply")
     return ModelReport(model, summarise(model), len(names), made_from, reused=False)
 
@@ -120,11 +128,10 @@ def _map(
     verified: VerifiedStore,
     out: Path,
     cameras: CameraAssignment,
+    pairs: list[tuple[str, str]],
     options: MappingOptions,
     on_image: OnImage | None,
 ) -> Model:
-    chosen = set(names)
-    pairs = [pair for pair in verified.pairs(features.names) if chosen.issuperset(pair)]
     database = out / "database.db"
     rows = ((a, b, verified[a, b]) for a, b in pairs)
     write_database(database, names, cameras, features.keypoints, rows)
@@ -140,11 +147,11 @@ def _digest(
     verified: VerifiedStore,
     features: FeatureStore,
     cameras: CameraAssignment,
+    pairs: list[tuple[str, str]],
     options: MappingOptions,
 ) -> str:
     """Of everything that decides the model: settings, cameras and which pairs there are."""
     chosen = {name: str(cameras[name]) for name in sorted(cameras.index_of)}
-    pairs = verified.pairs(features.names)
     parts = [verified.digest, features.digest, chosen, pairs, result_options(options)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from silk_sfm import plugins
 from silk_sfm.errors import PluginError
+from silk_sfm.nn.devices import resolve_device
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Chosen:
     options: Any
 
     def make(self, kind: plugins.Kind, device: str) -> Any:
-        """The plug-in itself, ready to be called on `device`."""
-        made = plugins.load(kind, self.name)(self.options, device)
+        """The plug-in itself, ready to be called on `device` (`auto`, `cpu`, `cuda`, ...)."""
+        made = plugins.load(kind, self.name)(self.options, resolve_device(device))
         if kind == "extractors" and not isinstance(made, plugins.Extractor):
             raise PluginError(
                 f"Extractor `{self.name}` lacks one of `descriptor_size`, `weights_digest` (empty "

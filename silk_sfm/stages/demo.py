@@ -13,6 +13,7 @@ from silk_sfm.drawing import draw_matches, draw_model, write_image
 from silk_sfm.geometry.pose import align_similarity, area_under_curve, pair_errors
 from silk_sfm.images import ImageFolder, decode
 from silk_sfm.stages.build import ModelReport
+from silk_sfm.stages.choice import choose
 from silk_sfm.stages.recipe import Recipe
 from silk_sfm.stages.reconstruct import Reconstruction
 from silk_sfm.stages.report import Track, silent
@@ -71,12 +72,10 @@ def demo(
     photos = out / "photos"
     render_photos(photos, views, track)
     write_intrinsics(out / "cameras.txt", views[0])
-    options = replace(recipe.extractor.options, top_k=TOP_K)
-    recipe = replace(
-        recipe,
-        extractor=replace(recipe.extractor, options=options),
-        cameras=replace(recipe.cameras, intrinsics=out / "cameras.txt"),
-    )
+    recipe = replace(recipe, cameras=replace(recipe.cameras, intrinsics=out / "cameras.txt"))
+    if recipe.extractor == choose("extractors", "silk"):  # the default: small photos need fewer
+        options = replace(recipe.extractor.options, top_k=TOP_K)
+        recipe = replace(recipe, extractor=replace(recipe.extractor, options=options))
     images = ImageFolder.open(photos)
     job = Reconstruction(images, out, recipe, device, overwrite, track, on_image)
     report = job.run()

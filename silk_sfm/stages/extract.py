@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from silk_sfm.errors import ConfigError, ImageError, SilkSfmError
+from silk_sfm.errors import ConfigError, ImageError, PluginError, SilkSfmError
 from silk_sfm.features import LocalFeatures
 from silk_sfm.images import ImageFolder, MaskFolder, Photo
 from silk_sfm.options import result_options
@@ -57,6 +57,8 @@ def extract(
     Images that cannot be used are skipped and listed in the report.
     """
     masks = MaskFolder.open(options.masks) if options.masks else None
+    if masks is not None:
+        masks.check_names(images.names)
     todo = [name for name in images.names if name not in store]
     read = partial(images.read, channels=extractor.channels, max_side=options.max_size)
     skipped: list[Skipped] = []
@@ -86,6 +88,8 @@ def _features(
         found = extractor(photo.pixels)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
+    except Exception as error:  # a plug-in may fail in any way
+        raise PluginError(f"The extractor failed on {name}: {error!r}.") from error
     features = found.in_file(photo.grid)
     if masks is None:
         return features

@@ -44,7 +44,9 @@ class Recipe:
         path = recipe_path(name)
         tables = read_toml(path)
         parts: dict[str, Any] = {}
-        for table in tables:
+        for table, values in tables.items():
+            if not isinstance(values, dict):
+                raise ConfigError(f"Recipe {path}: `{table}` stands outside of a [table].")
             if table not in _SECTIONS and table not in _PLUGINS:
                 known = ", ".join([*_SECTIONS, *_PLUGINS])
                 raise ConfigError(f"Recipe {path}: unknown table [{table}]. Known: {known}.")

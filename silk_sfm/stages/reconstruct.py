@@ -11,6 +11,7 @@ from silk_sfm import __version__
 from silk_sfm.colmap.mapping import OnImage
 from silk_sfm.errors import ReconstructionError, StoreError
 from silk_sfm.images import ImageFolder
+from silk_sfm.pairs import PairList
 from silk_sfm.stages.build import ModelReport, build_model, undistort_model, write_summary
 from silk_sfm.stages.extract import extract, extraction_provenance
 from silk_sfm.stages.match import match, matching_provenance
@@ -69,12 +70,13 @@ class Reconstruction:
     images: ImageFolder
     out: Path
     recipe: Recipe
-    device: str = "cpu"
+    device: str = "auto"
     overwrite: bool = False
     track: Track = silent
     on_image: OnImage | None = None
     reports: list[StageReport] = field(default_factory=list)
     costs: Costs = field(default_factory=Costs)
+    pairs: PairList | None = None
 
     @property
     def files(self) -> Workspace:
@@ -92,10 +94,11 @@ class Reconstruction:
         for stage in (self.extract, self.match, self.verify):
             self.reports.append(stage())
         report = self.map()
+        write_summary(self.out, report, self._summary())
         if undistort:
             with self.costs.measured("undistort"):
                 undistort_model(self.images, self.out)
-        write_summary(self.out, report, self._summary())
+            write_summary(self.out, report, self._summary())
         return report
 
     def extract(self) -> StageReport:
@@ -118,7 +121,7 @@ class Reconstruction:
                     f"Only {len(names)} of {len(self.images.names)} images in {self.images.root} "
                     "can be used. A model needs at least two."
                 )
-            pairs = make_pairs(names, self.recipe.pairs)
+            pairs = self.pairs = make_pairs(names, self.recipe.pairs)
             pairs.write(self.files.pairs)
             matcher = self.recipe.matcher.make("matchers", self.device)
             made = matching_provenance(self.recipe.matcher, features)
@@ -135,11 +138,13 @@ class Reconstruction:
         ):
             cameras = trusted_cameras(features, self.recipe.cameras.intrinsics)
             made = verification_provenance(
-                self.recipe.verifier, options, features, matches, cameras
+                self.recipe.verifier, options, features, matches, self.recipe.cameras.intrinsics
             )
             verifier = self.recipe.verifier.make("verifiers", "cpu")
             with VerifiedWriter(self.files.verified, made, self.overwrite) as store:
-                return verify(features, matches, verifier, store, options, cameras, self.track)
+                return verify(
+                    features, matches, verifier, store, options, cameras, self.track, self.pairs
+                )
 
     def map(self) -> ModelReport:
         """verified.h5 to database.db, sparse/0 and points.ply."""
@@ -157,6 +162,7 @@ class Reconstruction:
                 self.recipe.mapping,
                 self.overwrite,
                 self.on_image,
+                self.pairs,
             )
 
     def _summary(self) -> dict[str, Any]:

@@ -13,9 +13,11 @@ import numpy as np
 
 from silk_sfm.colmap.assignment import known_cameras
 from silk_sfm.colmap.cameras import Camera, mean_focal, rays
+from silk_sfm.colmap.intrinsics import intrinsics_digest
 from silk_sfm.errors import ConfigError, SilkSfmError, StoreError
 from silk_sfm.features import Matches, TwoViewGeometry
 from silk_sfm.options import neutral, result_options
+from silk_sfm.pairs import PairList
 from silk_sfm.plugins import Correspondences, Verifier
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.origin import check_origin
@@ -53,7 +55,7 @@ def verification_provenance(
     options: VerificationOptions,
     features: FeatureStore,
     matches: MatchStore,
-    cameras: Mapping[str, Camera],
+    intrinsics: Path | None,
 ) -> Provenance:
     """What decides the content of a verified store.
 
@@ -61,9 +63,8 @@ def verification_provenance(
     """
     check_origin(features, matches)
     inputs = {"features": features.digest, "matches": matches.digest}
-    if cameras:
-        distinct = sorted({f"{camera.model} {camera.params}" for camera in cameras.values()})
-        inputs["intrinsics"] = "; ".join(distinct)
+    if intrinsics is not None:
+        inputs["intrinsics"] = intrinsics_digest(intrinsics)
     values = {**result_options(verifier.options), **result_options(options)}
     return Provenance(verifier.name, values, inputs)
 
@@ -76,13 +77,16 @@ def verify(
     options: VerificationOptions,
     cameras: Mapping[str, Camera],
     track: Track = silent,
+    chosen: PairList | None = None,
 ) -> StageReport:
     """Verify every pair of the match store that is not yet in the verified store.
 
     cameras: of each image whose intrinsics are trusted; a pair without them gets a fundamental
         matrix.
+    chosen: only these pairs; all of the match store without it
     """
     pairs = matches.pairs(features.names)
+    pairs = pairs if chosen is None else chosen.among(pairs)
     todo = [pair for pair in pairs if not store.has_pair(pair)]
     tentative = (_read_pair(pair, features, matches, cameras) for pair in todo)
     n_threads = options.threads or os.cpu_count() or 1

@@ -3,8 +3,8 @@
 from silk_sfm.store.features import FeatureStore, FeatureWriter, Precision
 from silk_sfm.store.kinds import StoreKind, store_kind
 from silk_sfm.store.matches import MatchStore, MatchWriter, check_collisions
+from silk_sfm.store.packing import pack
 from silk_sfm.store.provenance import Provenance
-from silk_sfm.store.shards import pack
 from silk_sfm.store.verified import VerifiedStore, VerifiedWriter
 
 __all__ = [

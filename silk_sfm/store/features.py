@@ -18,7 +18,7 @@ import numpy as np
 from silk_sfm.errors import StoreError
 from silk_sfm.features import LocalFeatures
 from silk_sfm.store.hdf5 import LinkedFile
-from silk_sfm.store.provenance import Provenance
+from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
 
 Precision = Literal["float16", "float32"]
@@ -103,8 +103,8 @@ class FeatureStore:
 
     @property
     def digest(self) -> str:
-        """Names the way these features were made; of a foreign store, its path."""
-        return self.provenance.digest if self.provenance else f"foreign: {self.path.name}"
+        """Names these features for the stores made from them; see `store_digest`."""
+        return store_digest(self._linked.file, self.path)
 
     def _group(self, name: str) -> h5py.Group:
         if name not in self._known:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from silk_sfm.errors import StoreError
+from silk_sfm.store.hdf5 import explained
 
 
 class WriterLock:
@@ -23,19 +25,21 @@ class WriterLock:
 
     def acquire(self) -> None:
         """Raises StoreError that names the process which holds the lock."""
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise StoreError(
-                f"{self.store} is being written by {self._describe_holder()}. "
-                "Wait until it is done, or stop it."
-            ) from None
+        with explained(self._holder.parent):
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:
+                raise StoreError(
+                    f"{self.store} is being written by {self._describe_holder()}. "
+                    "Wait until it is done, or stop it."
+                ) from None
         holder = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
         }
-        self._holder.write_text(json.dumps(holder), encoding="utf-8")
+        with suppress(OSError):  # on a full disk the lock still holds, without a name
+            self._holder.write_text(json.dumps(holder), encoding="utf-8")
 
     def release(self) -> None:
         """Let another process write."""

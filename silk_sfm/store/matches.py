@@ -18,7 +18,7 @@ import numpy as np
 from silk_sfm.errors import StoreError
 from silk_sfm.features import Matches
 from silk_sfm.store.hdf5 import LinkedFile
-from silk_sfm.store.provenance import Provenance
+from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
 
 Pair = tuple[str, str]
@@ -76,6 +76,8 @@ class PairReader:
     def pairs(self, names: Iterable[str]) -> list[Pair]:
         """The pairs of the store, by the image names behind them, sorted.
 
+        Of a pair that is there in both orders only the first one counts, as in hloc.
+
         Raises StoreError when a pair names an image that is not among `names`, or could mean two.
         """
         by_key: dict[str, str] = {}
@@ -85,7 +87,9 @@ class PairReader:
                 raise StoreError(
                     f"`{other}` and `{name}` have one name in {self.path}. Rename one."
                 )
-        return sorted(self._names_of(key, by_key) for key in pair_keys(self._linked.file))
+        found = sorted(self._names_of(key, by_key) for key in pair_keys(self._linked.file))
+        first_met = {frozenset(pair): pair for pair in reversed(found)}
+        return [pair for pair in found if first_met[frozenset(pair)] == pair]
 
     def group(self, pair: Pair) -> tuple[h5py.Group, bool]:
         """The group of a pair, and whether it holds the pair in the other order.
@@ -104,8 +108,8 @@ class PairReader:
 
     @property
     def digest(self) -> str:
-        """Names the way these matches were made; of a foreign store, its path."""
-        return self.provenance.digest if self.provenance else f"foreign: {self.path.name}"
+        """Names these matches for the stores made from them; see `store_digest`."""
+        return store_digest(self._linked.file, self.path)
 
     def _find(self, pair: Pair) -> tuple[str, bool] | None:
         """The key of a pair, as hloc looks for it: today's naming, then the old one, both ways."""
@@ -152,8 +156,8 @@ class PairWriter(ShardWriter[tuple[Value, int]]):
         """Write the value of a pair whose first image has `n_keypoints` keypoints."""
 
     def has_pair(self, pair: Pair) -> bool:
-        """Is the pair in the store, on disk or about to be?"""
-        return pair_key(pair) in self
+        """Is the pair in the store, in either order, on disk or about to be?"""
+        return pair_key(pair) in self or pair_key(pair[::-1]) in self
 
     def add_pair(self, pair: Pair, value: Value, n_keypoints: int) -> None:
         """Add the value of a pair whose first image has `n_keypoints` keypoints."""

@@ -13,6 +13,8 @@ import h5py
 from silk_sfm.errors import StoreError
 
 FORMAT_VERSION = 1
+GENERATION = "generation"
+"""Attribute of a store: how often it was started anew with --overwrite."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,19 @@ class Provenance:
             f"{key}: made with {_shown(mine.get(key))}, now {_shown(theirs.get(key))}"
             for key in changed
         )
+
+
+def store_digest(file: h5py.File, path: Path) -> str:
+    """Names the content of a store for the stores made from it.
+
+    A store that was started anew has another digest than before; one of another program is known
+    by its name alone.
+    """
+    made = Provenance.read(file, path)
+    if made is None:
+        return f"foreign: {path.name}"
+    generation = int(file.attrs.get(GENERATION, 0))
+    return f"{made.digest}.{generation}" if generation else made.digest
 
 
 def _shown(value: Any) -> str:

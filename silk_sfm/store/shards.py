@@ -20,9 +20,8 @@ from typing import Generic, Self, TypeVar
 import h5py
 
 from silk_sfm.errors import StoreError
-from silk_sfm.files import remove_parts, whole_file
+from silk_sfm.files import remove_parts
 from silk_sfm.store.hdf5 import (
-    LIBRARY_VERSIONS,
     LinkedFile,
     explained,
     file_image,
@@ -30,7 +29,7 @@ from silk_sfm.store.hdf5 import (
     write_whole,
 )
 from silk_sfm.store.lock import WriterLock
-from silk_sfm.store.provenance import Provenance
+from silk_sfm.store.provenance import GENERATION, Provenance
 
 FLUSH_SECONDS = 3.0
 """A killed run loses at most the results of this time."""
@@ -64,6 +63,7 @@ class ShardWriter(ABC, Generic[Value]):
         self._unlinked: list[tuple[str, list[str]]] = []
         self._last_flush = self._last_index = time.monotonic()
         self._index_seconds = 0.0
+        self._generation = 0
         make_folder(self.folder)
         self._lock = WriterLock(path, self.folder)
         self._lock.acquire()
@@ -132,11 +132,13 @@ class ShardWriter(ABC, Generic[Value]):
             self._lock.release()
 
     def _open(self, overwrite: bool) -> None:
-        if overwrite or not self.path.exists() or self._holds_nothing():
+        if overwrite or (self.path.exists() and self._holds_nothing()):
             self._clear()
+        if not self.path.exists():
+            self._check_provenance_of(shards_of(self.path)[:1])  # the index alone was removed
             write_whole(self.path, file_image(self._start))
-        self._check_provenance()
-        if _is_packed(self.path):
+        self._check_provenance_of([self.path])
+        if is_packed(self.path):
             self._unpack()
         with LinkedFile(self.path) as index:
             self._known = set(self._keys(index.file))
@@ -146,35 +148,41 @@ class ShardWriter(ABC, Generic[Value]):
     def _holds_nothing(self) -> bool:
         """Was the store made by a run that failed before its first result?"""
         with LinkedFile(self.path) as index:
-            return index.file.attrs.get(LAST_SHARD) == 0 and not _shards(self.folder)
+            return index.file.attrs.get(LAST_SHARD) == 0 and not shards_of(self.path)
 
     def _clear(self) -> None:
+        """Remove everything; the next generation has another digest, so nothing old fits it."""
+        if self.path.exists():
+            self._generation = generation_of(self.path) + 1
         with explained(self.path):
             self.path.unlink(missing_ok=True)
-            for shard in _shards(self.folder):
+            for shard in shards_of(self.path):
                 shard.unlink()
 
     def _start(self, file: h5py.File) -> None:
         self.provenance.write(file)
         file.attrs[LAST_SHARD] = 0
+        file.attrs[GENERATION] = self._generation
 
-    def _check_provenance(self) -> None:
-        with LinkedFile(self.path) as index:
-            made = Provenance.read(index.file, self.path)
-        if made is None:
-            raise StoreError(
-                f"{self.path} was made by another program; nothing is added to it. "
-                "Choose another file, or --overwrite to start anew."
-            )
-        if made.digest != self.provenance.digest:
-            raise StoreError(
-                f"{self.path} was made with other settings ({made.differences(self.provenance)}). "
-                "Use those, choose another file, or --overwrite to start anew."
-            )
+    def _check_provenance_of(self, files: list[Path]) -> None:
+        for path in files:
+            with LinkedFile(path) as file:
+                made = Provenance.read(file.file, path)
+            if made is None:
+                raise StoreError(
+                    f"{self.path} was made by another program; nothing is added to it. "
+                    "Choose another file, or --overwrite to start anew."
+                )
+            if made.digest != self.provenance.digest:
+                raise StoreError(
+                    f"{self.path} was made with other settings "
+                    f"({made.differences(self.provenance)}). "
+                    "Use those, choose another file, or --overwrite to start anew."
+                )
 
     def _unpack(self) -> None:
         """Turn a packed file into the first shard of a new index, so that it can grow again."""
-        for shard in _shards(self.folder):  # left by a pack that was killed after its rename
+        for shard in shards_of(self.path):  # left by a pack that was killed after its rename
             shard.unlink()
         first = self.folder / f"{1:06d}.h5"
         try:
@@ -190,19 +198,13 @@ class ShardWriter(ABC, Generic[Value]):
 
     def _recover(self) -> None:
         """Find the shards that a killed run had finished but not yet put into the index."""
-        there = {int(shard.stem) for shard in _shards(self.folder)}
-        lost = sorted(set(range(1, self._last_shard + 1)) - there)
-        if lost:
-            raise StoreError(
-                f"{self.path} leads to {self.folder.name}/{lost[0]:06d}.h5, which is not there. "
-                "Put it back, or --overwrite to start anew."
-            )
+        check_shards(self.path, self._last_shard)
         remove_parts(self.path)
         for part in self.folder.glob(".*.part-*"):
             part.unlink()
         self._unlinked = [
             (shard.name, self._keys_of(shard))
-            for shard in _shards(self.folder)
+            for shard in shards_of(self.path)
             if int(shard.stem) > self._last_shard
         ]
         for name, keys in self._unlinked:
@@ -236,56 +238,33 @@ class ShardWriter(ABC, Generic[Value]):
             index.attrs[LAST_SHARD] = int(Path(name).stem)
 
 
-def pack(path: Path) -> int:
-    """Merge a store and its shards into one plain file; returns its size in bytes.
+def check_shards(path: Path, last_shard: int) -> None:
+    """Raises StoreError when a shard that the index of a store leads to is not there."""
+    there = {int(shard.stem) for shard in shards_of(path)}
+    lost = sorted(set(range(1, last_shard + 1)) - there)
+    if lost:
+        raise StoreError(
+            f"{path} leads to {shard_folder(path).name}/{lost[0]:06d}.h5, which is not there. "
+            "Put it back, or --overwrite to start anew."
+        )
 
-    The store can be read all the time, and added to afterwards. Raises StoreError when another
-    process writes the store, the disk is full or the shards are gone; the store is then as before.
-    """
-    folder = shard_folder(path)
-    if _is_packed(path):
-        return path.stat().st_size
-    if not folder.exists():
-        raise StoreError(f"No folder {folder}, to which {path} leads. Was the store moved alone?")
-    lock = WriterLock(path, folder)
-    lock.acquire()
+
+def generation_of(path: Path) -> int:
+    """How often a store was started anew; 0 for one that cannot be read."""
     try:
-        with explained(path), whole_file(path) as part:
-            _merge_shards(path, part)
-        for shard in _shards(folder):
-            shard.unlink()
-    finally:
-        lock.release()
-    shutil.rmtree(folder)
-    return path.stat().st_size
+        with LinkedFile(path) as store:
+            return int(store.file.attrs.get(GENERATION, 0))
+    except StoreError:
+        return 0
 
 
-def _merge_shards(path: Path, target: Path) -> None:
-    with h5py.File(target, "w", libver=LIBRARY_VERSIONS) as packed:
-        with LinkedFile(path) as index:
-            last = int(index.file.attrs[LAST_SHARD])
-            for name, value in index.file.attrs.items():
-                if name != LAST_SHARD:
-                    packed.attrs[name] = value
-        for shard in _shards(shard_folder(path)):
-            if int(shard.stem) <= last:
-                with LinkedFile(shard) as source:
-                    _copy_tree(source.file, packed)
-
-
-def _copy_tree(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy every group that holds a dataset, at its own path."""
-    for name, member in source.items():
-        if any(isinstance(inner, h5py.Dataset) for inner in member.values()):
-            source.copy(member, target, name=name)
-        else:
-            _copy_tree(member, target.require_group(name))
-
-
-def _shards(folder: Path) -> list[Path]:
+def shards_of(path: Path) -> list[Path]:
+    """The finished shards of a store, in the order in which they were written."""
+    folder = shard_folder(path)
     return sorted(path for path in folder.glob("*.h5") if path.stem.isdigit())
 
 
-def _is_packed(path: Path) -> bool:
+def is_packed(path: Path) -> bool:
+    """Is the store one plain file?"""
     with LinkedFile(path) as store:
         return LAST_SHARD not in store.file.attrs

@@ -1,5 +1,6 @@
 """Photos that cannot be used are skipped and listed; unusual ones are taken as they are."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from in_process import Outcome, silk_sfm
 from PIL import Image
 from small_photos import write_small_photos, write_small_weights
 
+from silk_sfm.images import image_size
 from silk_sfm.store import FeatureStore
 
 
@@ -111,10 +113,37 @@ def test_nothing_usable_at_all(inputs: Path, tmp_path: Path) -> None:
     weights = ["--extractor.weights", inputs / "micro.safetensors", "--device", "cpu"]
     done = silk_sfm("reconstruct", tmp_path / "photos", tmp_path / "out", *weights)
     assert done.status == 1
-    assert done.err == (
+    assert done.out.startswith("extract: 0 images, 2 skipped [")
+    for name in ("a.jpg", "b.jpg"):
+        assert f"skipped {name}: {tmp_path}/photos/{name} is empty (0 bytes)." in done.err
+    assert done.err.endswith(
         f"silk-sfm reconstruct: error: Only 0 of 2 images in {tmp_path}/photos can be used. A "
         "model needs at least two.\n"
     )
+
+
+def test_more_than_179_million_pixels_are_no_attack(tmp_path: Path) -> None:
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "large.png")
+    assert image_size(tmp_path / "large.png") == (20_000, 10_000)
+
+
+def test_a_file_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    done = silk_sfm("extract", tmp_path, tmp_path / "f.h5")
+    assert done.err == (
+        "silk-sfm extract: error: The file name b'caf\\xe9.jpg' is no UTF-8 and cannot be stored. "
+        "Rename it.\n"
+    )
+
+
+def test_masks_that_fit_no_image(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    done = extract(inputs, inputs / "photos", tmp_path / "f.h5", "--masks", tmp_path / "masks")
+    assert done.status == 1
+    assert f"No mask in {tmp_path}/masks fits an image: the mask of `000.png` is named" in done.err
 
 
 def test_names_with_spaces_dots_and_other_letters(inputs: Path, tmp_path: Path) -> None:

@@ -204,6 +204,7 @@ def test_a_failed_first_run_does_not_bind_the_settings(inputs: Path, work: Path)
     add_photos(inputs, work, 4)
     masks = ["--masks", work / "none"]
     (work / "f.h5").unlink()
+    shutil.rmtree(work / "f.h5.shards")
     assert extract(inputs, work, *masks).err == (
         f"silk-sfm extract: error: No mask folder {work}/none.\n"
     )

@@ -11,6 +11,7 @@ from many_view_scene import SIZE, TRUE, ManyViewScene, many_view_scene
 from shared_data import shared
 
 from silk_sfm.colmap.cameras import mean_focal
+from silk_sfm.colmap.intrinsics import intrinsics_digest
 from silk_sfm.features import LocalFeatures, Matches
 from silk_sfm.geometry.epipolar import sampson_error
 from silk_sfm.stages.verify import pair_seed
@@ -121,7 +122,7 @@ def test_known_intrinsics_give_essential_matrices(
     verify(root, tmp_path / "v.h5", "--intrinsics", root / "cameras.txt")
     with VerifiedStore(tmp_path / "v.h5") as store:
         assert store.provenance is not None
-        assert store.provenance.inputs["intrinsics"] == f"{TRUE.model} {TRUE.params}"
+        assert store.provenance.inputs["intrinsics"] == intrinsics_digest(root / "cameras.txt")
         for a, b in store.pairs(scene.names):
             geometry = store[a, b]
             assert geometry.kind == "essential"
@@ -150,7 +151,7 @@ def test_adding_intrinsics_later_is_refused(root: Path, tmp_path: Path) -> None:
     stores = [root / "f.h5", root / "m.h5", tmp_path / "v.h5"]
     done = silk_sfm("verify", *stores, "--intrinsics", root / "cameras.txt")
     assert done.status == 1
-    assert f"(intrinsics: made with nothing, now {TRUE.model} {TRUE.params})" in done.err
+    assert "(intrinsics: made with nothing, now " in done.err
 
 
 def test_matches_of_other_features_are_refused(root: Path, tmp_path: Path) -> None:

@@ -277,3 +277,60 @@ def test_match_store_is_not_verified(tmp_path: Path) -> None:
         pytest.raises(StoreError, match="silk-sfm verify"),
     ):
         read["a.jpg", "b.jpg"]
+
+
+def test_pack_keeps_shards_that_a_killed_run_left_out_of_the_index(tmp_path: Path) -> None:
+    path = tmp_path / "feats.h5"
+    write_features(path, NAMES[:1])
+    before = path.read_bytes()
+    with FeatureWriter(path, MADE) as store:
+        store.add(NAMES[1], features(1))
+    path.write_bytes(before)  # the index as it was: the new shard is not in it
+    pack(path)
+    with FeatureStore(path) as read:
+        assert read.names == NAMES[:2]
+
+
+def test_pack_refuses_when_a_shard_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "feats.h5"
+    write_features(path)
+    (tmp_path / "feats.h5.shards" / "000002.h5").unlink()
+    with pytest.raises(StoreError, match="000002.h5, which is not there"):
+        pack(path)
+    assert (tmp_path / "feats.h5.shards" / "000001.h5").exists()
+
+
+def test_features_made_anew_have_another_digest(tmp_path: Path) -> None:
+    path = tmp_path / "feats.h5"
+    write_features(path)
+    with FeatureStore(path) as store:
+        first = store.digest
+    write_features(tmp_path / "same.h5")
+    with FeatureStore(tmp_path / "same.h5") as store:
+        assert store.digest == first
+    with FeatureWriter(path, MADE, overwrite=True) as anew:
+        anew.add(NAMES[0], features(7))
+    with FeatureStore(path) as store:
+        assert store.digest == f"{first}.1"
+    pack(path)
+    with FeatureStore(path) as store:
+        assert store.digest == f"{first}.1"
+
+
+def test_removed_index_is_made_again_from_the_shards(tmp_path: Path) -> None:
+    path = tmp_path / "feats.h5"
+    write_features(path)
+    path.unlink()
+    with pytest.raises(StoreError, match="made with other settings"):
+        FeatureWriter(path, Provenance("silk", {"top_k": 1}, {}))
+    with FeatureWriter(path, MADE) as store:
+        assert len(store) == 3
+
+
+def test_a_pair_counts_once_in_either_order(tmp_path: Path) -> None:
+    with MatchWriter(tmp_path / "m.h5", MADE) as store:
+        store.add_pair(("a.jpg", "b.jpg"), Matches.empty(), 3)
+        assert store.has_pair(("b.jpg", "a.jpg"))
+        store.add_pair(("b.jpg", "a.jpg"), Matches.empty(), 3)  # as another program may write it
+    with MatchStore(tmp_path / "m.h5") as read:
+        assert read.pairs(["a.jpg", "b.jpg"]) == [("a.jpg", "b.jpg")]
