@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 import h5py
@@ -17,14 +16,14 @@ import numpy as np
 
 from silk_sfm.errors import StoreError
 from silk_sfm.features import LocalFeatures
-from silk_sfm.store.hdf5 import LinkedFile
+from silk_sfm.store.hdf5 import Closing, LinkedFile
 from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
 
 Precision = Literal["float16", "float32"]
 
 
-class FeatureStore:
+class FeatureStore(Closing):
     """Reads features, from our own stores and from those of hloc."""
 
     def __init__(self, path: Path) -> None:
@@ -37,17 +36,6 @@ class FeatureStore:
         if not self.names and self.provenance is None:
             self.close()
             raise StoreError(f"{path} holds no features (no group with `keypoints`).")
-
-    def __enter__(self) -> FeatureStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import h5py
 
@@ -62,15 +64,14 @@ def file_image(fill: Callable[[h5py.File], None], start: bytes | None = None) ->
         return bytes(file.id.get_file_image())
 
 
-class LinkedFile:
-    """An HDF5 file to read, with the shard files its external links lead to kept open."""
+class Closing(ABC):
+    """Something to use in a `with` block, which closes it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._shards: OrderedDict[str, h5py.File] = OrderedDict()
-        self.file = _open_file(path)
+    @abstractmethod
+    def close(self) -> None:
+        """Finish and let go of the file."""
 
-    def __enter__(self) -> LinkedFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -80,6 +81,15 @@ class LinkedFile:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class LinkedFile(Closing):
+    """An HDF5 file to read, with the shard files its external links lead to kept open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._shards: OrderedDict[str, h5py.File] = OrderedDict()
+        self.file = _open_file(path)
 
     def close(self) -> None:
         """Close the file and its shards."""

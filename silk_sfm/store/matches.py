@@ -9,15 +9,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import h5py
 import numpy as np
 
 from silk_sfm.errors import StoreError
 from silk_sfm.features import Matches
-from silk_sfm.store.hdf5 import LinkedFile
+from silk_sfm.store.hdf5 import Closing, LinkedFile
 from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
 
@@ -43,7 +42,7 @@ def check_collisions(pairs: Iterable[Pair]) -> None:
             )
 
 
-class PairReader:
+class PairReader(Closing):
     """Finds the groups of pairs; base of the readers of matches and of verified matches."""
 
     def __init__(self, path: Path) -> None:
@@ -51,17 +50,6 @@ class PairReader:
         self.path = path
         self._linked = LinkedFile(path)
         self.provenance = Provenance.read(self._linked.file, path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -11,17 +11,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 import h5py
 
 from silk_sfm.errors import StoreError
 from silk_sfm.files import remove_parts
 from silk_sfm.store.hdf5 import (
+    Closing,
     LinkedFile,
     explained,
     file_image,
@@ -45,7 +45,7 @@ def shard_folder(path: Path) -> Path:
     return path.with_name(path.name + ".shards")
 
 
-class ShardWriter(ABC, Generic[Value]):
+class ShardWriter(Closing, Generic[Value]):
     """Adds values to a store; use it in a `with` block, which also saves on Ctrl-C and errors.
 
     A kind of store says how a value becomes a group (`_fill`) and how the index leads to it
@@ -84,17 +84,6 @@ class ShardWriter(ABC, Generic[Value]):
     @abstractmethod
     def _keys(self, file: h5py.File) -> Iterator[str]:
         """The keys that a shard or an index holds."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
