@@ -75,7 +75,8 @@ def build_model(
     that names the stage which starved when no model can be made.
     """
     check_origin(features, verified)
-    names = [name for name in features.names if name in set(images.names)]
+    there = set(images.names)
+    names = [name for name in features.names if name in there]
     if not names:
         raise ReconstructionError(
             f"None of the {len(features)} images in {features.path} lies in {images.root}. "

@@ -12,6 +12,7 @@ from silk_sfm.colmap.model import Model
 from silk_sfm.drawing import draw_matches, draw_model, write_image
 from silk_sfm.geometry.pose import align_similarity, area_under_curve, pair_errors
 from silk_sfm.images import ImageFolder, decode
+from silk_sfm.pixels import to_colmap
 from silk_sfm.stages.build import ModelReport
 from silk_sfm.stages.choice import choose
 from silk_sfm.stages.recipe import Recipe
@@ -93,7 +94,7 @@ def render_photos(folder: Path, views: list[PinholeView], track: Track) -> None:
 
 def write_intrinsics(path: Path, view: PinholeView) -> None:
     """Write a COLMAP cameras.txt with the camera of the views."""
-    cx, cy = np.add(view.principal, 0.5)  # COLMAP's origin is the corner of the top-left pixel
+    cx, cy = to_colmap(np.array([view.principal]))[0]
     path.write_text(
         f"1 PINHOLE {view.width} {view.height} {view.focal_px} {view.focal_px} {cx} {cy}\n"
     )

@@ -124,7 +124,9 @@ class ShardWriter(Closing, Generic[Value]):
         if overwrite or (self.path.exists() and self._holds_nothing()):
             self._clear()
         if not self.path.exists():
-            self._check_provenance_of(shards_of(self.path)[:1])  # the index alone was removed
+            left = shards_of(self.path)[:1]  # of a store whose index alone was removed
+            self._check_provenance_of(left)
+            self._generation = max([self._generation, *map(generation_of, left)])
             write_whole(self.path, file_image(self._start))
         self._check_provenance_of([self.path])
         if is_packed(self.path):
@@ -132,6 +134,7 @@ class ShardWriter(Closing, Generic[Value]):
         with LinkedFile(self.path) as index:
             self._known = set(self._keys(index.file))
             self._last_shard = int(index.file.attrs[LAST_SHARD])
+        self._generation = generation_of(self.path)
         self._recover()
 
     def _holds_nothing(self) -> bool:
@@ -141,8 +144,9 @@ class ShardWriter(Closing, Generic[Value]):
 
     def _clear(self) -> None:
         """Remove everything; the next generation has another digest, so nothing old fits it."""
-        if self.path.exists():
-            self._generation = generation_of(self.path) + 1
+        before = [path for path in (self.path, *shards_of(self.path)[:1]) if path.exists()]
+        if before:
+            self._generation = max(map(generation_of, before)) + 1
         with explained(self.path):
             self.path.unlink(missing_ok=True)
             for shard in shards_of(self.path):
@@ -171,6 +175,7 @@ class ShardWriter(Closing, Generic[Value]):
 
     def _unpack(self) -> None:
         """Turn a packed file into the first shard of a new index, so that it can grow again."""
+        self._generation = generation_of(self.path)
         for shard in shards_of(self.path):  # left by a pack that was killed after its rename
             shard.unlink()
         first = self.folder / f"{1:06d}.h5"
@@ -207,6 +212,7 @@ class ShardWriter(Closing, Generic[Value]):
 
     def _fill_shard(self, file: h5py.File) -> None:
         self.provenance.write(file)
+        file.attrs[GENERATION] = self._generation
         for key, value in self._unsaved.items():
             self._fill(file, key, value)
 

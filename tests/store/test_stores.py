@@ -315,6 +315,12 @@ def test_features_made_anew_have_another_digest(tmp_path: Path) -> None:
     pack(path)
     with FeatureStore(path) as store:
         assert store.digest == f"{first}.1"
+    with FeatureWriter(path, MADE) as grown:
+        grown.add(NAMES[1], features(1))
+    path.unlink()  # its shards tell what the index told
+    FeatureWriter(path, MADE).close()
+    with FeatureStore(path) as store:
+        assert (len(store), store.digest) == (2, f"{first}.1")
 
 
 def test_removed_index_is_made_again_from_the_shards(tmp_path: Path) -> None:
