@@ -5,13 +5,17 @@ P = softmax over rows x softmax over columns of the similarity s (Gleize et al. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 
 from silk_sfm.matching.exponentials import Exponentials, exponentials
 from silk_sfm.matching.mutual import mutual_best
-from silk_sfm.matching.tiles import MutualPairs, row_tiles
+from silk_sfm.matching.tiles import MutualPairs, Similarity, row_tiles
+
+Tiles = Iterator[tuple[int, torch.Tensor]]
+"""(first row, (R, M) tile) after (first row, tile)."""
 
 LOWEST_LISTED = 0.05
 """From this threshold on a row has at most 20 candidates: few enough to list in one pass."""
@@ -53,38 +57,43 @@ class _Candidates:
 
 @torch.no_grad()
 def double_softmax(
-    a: torch.Tensor, b: torch.Tensor, temperature: float, threshold: float
+    a: torch.Tensor,
+    b: torch.Tensor,
+    temperature: float,
+    threshold: float,
+    similarity: Similarity = "float32",
 ) -> MutualPairs:
     """Pairs (i, j) where P_ij is the largest of row i and of column j, and P_ij > threshold.
 
     a: (N, D), b: (M, D) float32 on one device; s = a b' / temperature. Values are P. Works on tiles
     of whole rows: one pass when few entries can exceed the threshold, else two.
+    similarity: in which numbers s is computed
     """
     if len(a) == 0 or len(b) == 0:
         return MutualPairs.empty(a.device)
     a = a / temperature
     bound = float(a.norm(dim=1).max() * b.norm(dim=1).max())
     terms = exponentials(len(b), bound, b.device)
+    tiles = partial(row_tiles, a, b, similarity)
     if threshold >= LOWEST_LISTED:
-        pairs = _best_listed(a, b, terms, ROUNDING * threshold)
+        pairs = _best_listed(tiles(), terms, ROUNDING * threshold, (len(a), len(b)))
     else:
-        pairs = _best_of_all(a, b, terms)
+        pairs = _best_of_all(tiles, terms, (len(a), len(b)))
     return pairs.select(pairs.values > threshold)
 
 
-def _best_of_all(a: torch.Tensor, b: torch.Tensor, terms: Exponentials) -> MutualPairs:
+def _best_of_all(
+    tiles: Callable[[], Tiles], terms: Exponentials, shape: tuple[int, int]
+) -> MutualPairs:
     """Pass 1: column sums. Pass 2: P itself, tile by tile; a tile has whole rows to sum."""
-    for _, tile in row_tiles(a, b):
+    for _, tile in tiles():
         terms.add_columns(terms.prepare(tile))
-    lowest = torch.full((len(b),), -1.0, device=b.device)
-    pairs, _ = mutual_best(_probability_tiles(a, b, terms), len(a), lowest)
-    return pairs
+    lowest = torch.full((shape[1],), -1.0, device=terms.sums.device)
+    return mutual_best(_probability_tiles(tiles(), terms), shape[0], lowest)
 
 
-def _probability_tiles(
-    a: torch.Tensor, b: torch.Tensor, terms: Exponentials
-) -> Iterator[tuple[int, torch.Tensor]]:
-    for first, tile in row_tiles(a, b):
+def _probability_tiles(tiles: Tiles, terms: Exponentials) -> Tiles:
+    for first, tile in tiles:
         values = terms.prepare(tile)
         probability = terms.column_shares(values, slice(None))
         row_terms = terms.row_terms(values)
@@ -93,19 +102,19 @@ def _probability_tiles(
 
 
 def _best_listed(
-    a: torch.Tensor, b: torch.Tensor, terms: Exponentials, threshold: float
+    tiles: Tiles, terms: Exponentials, threshold: float, shape: tuple[int, int]
 ) -> MutualPairs:
     """One pass: the row softmax bounds P from above, so at most 1 / threshold entries of a row
     can exceed it. Only these are kept until the column sums are complete.
     """
-    candidates = _Candidates(len(a) * (int(1 / threshold) + 1), b.device)
-    for first, tile in row_tiles(a, b):
+    candidates = _Candidates(shape[0] * (int(1 / threshold) + 1), terms.sums.device)
+    for first, tile in tiles:
         values = terms.prepare(tile)
         terms.add_columns(values)
         candidates.add(first, values, terms.row_terms(values), threshold)
     rows, columns, row_shares, values = candidates.read()
     probability = row_shares * terms.column_shares(values, columns)
-    return _mutual_listed(rows, columns, probability, (len(a), len(b)))
+    return _mutual_listed(rows, columns, probability, shape)
 
 
 def _mutual_listed(

@@ -1,6 +1,6 @@
 """From a score map to keypoints: border, suppression, spread, threshold and top-k, in this order.
 
-All functions take the score map of one image, (H, W) floating point: probabilities, or better
+All functions take the score map of one image, (H, W) float32: probabilities, or better
 logits, because a float32 sigmoid rounds high scores to ties. A cell that is taken out gets -inf, so
 that it is never chosen, whatever the scores are. Cells are (K,) int64 row-major indices, ascending.
 """
@@ -17,6 +17,8 @@ from torch.nn import functional
 from silk_sfm.errors import ConfigError
 
 REMOVED = -math.inf
+LOWEST = -(2**63)
+"""Below every rank."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def detect(probability: Tensor, options: DetectionOptions) -> Tensor:
 
 def detect_logits(logits: Tensor, options: DetectionOptions) -> Tensor:
     """Cells of the keypoints of an (H, W) map of logits; `threshold` still is a probability."""
-    return _detect(logits, options, _logit(options.threshold))
+    return _detect(logits, options, logit(options.threshold))
 
 
 def _detect(scores: Tensor, options: DetectionOptions, threshold: float) -> Tensor:
@@ -73,7 +75,8 @@ def _detect(scores: Tensor, options: DetectionOptions, threshold: float) -> Tens
     return choose(scores, threshold, options.top_k, options.max_keypoints)
 
 
-def _logit(probability: float) -> float:
+def logit(probability: float) -> float:
+    """Of a probability; infinite for 0 and 1."""
     if probability in (0, 1):
         return math.inf if probability else -math.inf
     return math.log(probability) - math.log1p(-probability)
@@ -99,51 +102,59 @@ def suppress_neighbours(scores: Tensor, radius: int) -> Tensor:
     if radius == 0 or scores.numel() == 0:
         return scores
     undecided = scores > REMOVED
-    alive, kept = torch.where(undecided, scores, REMOVED), torch.zeros_like(undecided)
+    alive, kept = torch.where(undecided, _ranked(scores), LOWEST), torch.zeros_like(undecided)
     while int(undecided.sum()) * (2 * radius + 1) ** 2 > scores.numel():
-        kept |= _first_maxima(alive, radius) & undecided
-        near = _grow(kept, radius)
-        alive = torch.where(near & ~kept, REMOVED, alive)
+        kept |= (_largest_around(alive, radius, LOWEST) == alive) & undecided
+        near = _largest_around(kept.byte(), radius, 0) > 0
+        alive = torch.where(near & ~kept, LOWEST, alive)
         undecided &= ~near
     kept = _suppress_few(alive, undecided, radius) | kept
     return torch.where(kept, scores, REMOVED)
 
 
+def _ranked(scores: Tensor) -> Tensor:
+    """(H, W) int64 ranks: in the order of the float32 scores, of equal ones the first is highest.
+
+    The bits of a float32, read as sign and magnitude, are in the order of the numbers.
+    """
+    bits = scores.contiguous().view(torch.int32).long()
+    order = torch.where(bits < 0, -(bits & 0x7FFF_FFFF), bits)
+    last_first = torch.arange(scores.numel() - 1, -1, -1, device=scores.device)
+    return order * 2**31 + last_first.view_as(scores)
+
+
+def _largest_around(values: Tensor, radius: int, beyond: int) -> Tensor:
+    """(H, W) largest of the (2 radius + 1) square around each cell; `beyond` outside of the map.
+
+    Along each axis, windows of 2, 4, 8, ... are joined from two halves, which may overlap.
+    """
+    side = 2 * radius + 1
+    for axis, margin in ((0, (0, 0, radius, radius)), (1, (radius, radius))):
+        values = functional.pad(values, margin, value=beyond)
+        reached = 1
+        while reached < side:
+            step = min(reached, side - reached)
+            length = values.shape[axis] - step
+            halves = values.narrow(axis, 0, length), values.narrow(axis, step, length)
+            values, reached = torch.maximum(*halves), reached + step
+    return values
+
+
 def _suppress_few(alive: Tensor, undecided: Tensor, radius: int) -> Tensor:
     """(H, W) bool: which of few undecided cells are kept; looks at their squares only."""
-    padded = functional.pad(alive, (radius,) * 4, value=REMOVED)
+    padded = functional.pad(alive, (radius,) * 4, value=LOWEST)
     width = padded.shape[1]
     step = torch.arange(-radius, radius + 1, device=alive.device)
     square = (step[:, None] * width + step).flatten()  # (S,) offsets in row-major order
     cells = torch.nonzero(functional.pad(undecided, (radius,) * 4).flatten())[:, 0]
-    scores, kept = padded.flatten(), torch.zeros_like(padded, dtype=torch.bool)
+    ranks, kept = padded.flatten(), torch.zeros_like(padded, dtype=torch.bool)
     while len(cells) > 0:
-        is_best = scores[cells[:, None] + square].argmax(dim=1) == len(square) // 2
+        is_best = ranks[cells[:, None] + square].amax(dim=1) == ranks[cells]
         found = cells[is_best]
         kept.view(-1)[found] = True
-        scores[(found[:, None] + square).flatten()] = REMOVED
-        cells = cells[scores[cells] > REMOVED]
+        ranks[(found[:, None] + square).flatten()] = LOWEST
+        cells = cells[ranks[cells] > LOWEST]
     return kept[radius:-radius, radius:-radius]
-
-
-def _first_maxima(scores: Tensor, radius: int) -> Tensor:
-    """(H, W) bool: is a cell the first maximum of its square, and not removed?"""
-    side = 2 * radius + 1
-    _, indices = functional.max_pool2d(
-        scores[None, None], side, stride=1, padding=radius, return_indices=True
-    )
-    own = torch.arange(scores.numel(), device=scores.device).view_as(scores)
-    return (indices[0, 0] == own) & (scores > REMOVED)
-
-
-def _grow(mask: Tensor, radius: int) -> Tensor:
-    """(H, W) bool: is any cell of the square around a cell set?"""
-    side = 2 * radius + 1
-    grown = functional.max_pool2d(
-        mask[None, None].float(), (side, 1), stride=1, padding=(radius, 0)
-    )
-    grown = functional.max_pool2d(grown, (1, side), stride=1, padding=(0, radius))
-    return grown[0, 0] > 0
 
 
 def limit_per_square(scores: Tensor, most: int, side: int) -> Tensor:

@@ -65,6 +65,11 @@ class SilkNetwork(nn.Module):
         _lay_channels_last(self)
 
     @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return self.descriptor_scale.device
+
+    @property
     def offset(self) -> int:
         """Cell (row, column) of an output map lies on pixel (row + offset, column + offset)."""
         return round(-self.architecture.output_mapping(self.padding).bias)
@@ -96,23 +101,6 @@ class SilkNetwork(nn.Module):
         look = self.look(image, detection)
         found = {name: getattr(look, name) for name in OUTPUT_NAMES if name in names}
         return {name: found[cast("OutputName", name)] for name in names}
-
-    def descriptors_at(self, features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Raw descriptors at single cells of the descriptor map: (K,) int64 each -> (K, D).
-
-        features: (C, h, w) of one image. Reads from the dense map when most cells are asked for,
-        otherwise evaluates the head only there. Needs eval mode.
-        """
-        height, width = (side - 2 + 2 * self.padding for side in features.shape[1:])
-        if are_few(len(rows), height * width):
-            return self.descriptor.at(features, rows, columns)
-        raw: Tensor = self.descriptor(features[None])
-        return raw[0, :, rows, columns].T
-
-
-def are_few(n_cells: int, n_all: int) -> bool:
-    """Is the 3x3 head cheaper at single cells, each with a patch of 9, than on the whole map?"""
-    return 9 * n_cells < n_all
 
 
 def _stages(architecture: Architecture, padding: int) -> list[nn.Sequential]:
@@ -187,8 +175,10 @@ class SilkOutputs:
     @cached_property
     def sparse_descriptors(self) -> tuple[Tensor, ...]:
         """(K, D) of each image: descriptors of length `descriptor_scale`, one per detection."""
-        raw_at = self._dense_raw_at if self._needs_dense else self._sparse_raw_at
-        return tuple(self._scaled(raw_at(*each)) for each in enumerate(self._cells))
+        dense = self.raw_descriptors.flatten(2)  # (N, D, h w)
+        return tuple(
+            self._scaled(raw[:, cells].T) for raw, cells in zip(dense, self._cells, strict=True)
+        )
 
     @cached_property
     def _cells(self) -> tuple[Tensor, ...]:
@@ -199,21 +189,6 @@ class SilkOutputs:
         if self._detection.refine:
             positions[:, :2] += refine(logits, cells)
         return positions
-
-    @property
-    def _needs_dense(self) -> bool:
-        """Is the dense map there already, or needed to normalise, or no more work?"""
-        if "raw_descriptors" in self.__dict__ or self._network.training:
-            return True
-        n_all = self.logits[0].numel()
-        return not all(are_few(len(cells), n_all) for cells in self._cells)
-
-    def _dense_raw_at(self, image: int, cells: Tensor) -> Tensor:
-        return self.raw_descriptors[image].flatten(1)[:, cells].T
-
-    def _sparse_raw_at(self, image: int, cells: Tensor) -> Tensor:
-        width = self.logits.shape[3]
-        return self._network.descriptor.at(self.features[image], cells // width, cells % width)
 
     def _scaled(self, raw: Tensor) -> Tensor:
         return functional.normalize(raw, dim=-1) * self._network.descriptor_scale

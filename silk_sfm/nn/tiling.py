@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from silk_sfm.nn.silk import SilkNetwork
+from silk_sfm.nn.detection import DetectionOptions
+from silk_sfm.nn.inference import Inference
+from silk_sfm.nn.likely import LikelyCells
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,25 @@ class Window:
     left: int
     right: int
 
+    @property
+    def n_cells(self) -> int:
+        """In it."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Of the map."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
     def contains(self, rows: Tensor, columns: Tensor) -> Tensor:
         """(K,) bool: which cells lie in it."""
         inside_rows = (rows >= self.top) & (rows < self.bottom)
         return inside_rows & (columns >= self.left) & (columns < self.right)
+
+
+def _around(row: Tensor, column: Tensor) -> Window:
+    """The window of a single cell."""
+    return Window(int(row), int(row) + 1, int(column), int(column) + 1)
 
 
 def split(height: int, width: int, side: int) -> list[Window]:
@@ -45,58 +64,93 @@ def _cuts(length: int, side: int) -> list[int]:
 class TiledSilk:
     """The logits of one image and its descriptors at chosen cells, computed tile by tile.
 
-    image: (H, W) float32, at least as large as the receptive field; a tile sees at most
-    `tile_pixels` of it. The network is in eval mode.
+    image: (H, W) float32, at least as large as the receptive field
+    tile_pixels: an image of at most so many is seen whole and its features are kept; a larger one
+        in tiles of a quarter of that, so that memory stays below that of a whole one
+    likely: which cells will be asked for; their descriptors are computed along with the logits
     """
 
-    def __init__(self, network: SilkNetwork, image: Tensor, tile_pixels: int) -> None:
-        self._network = network
+    def __init__(
+        self,
+        inference: Inference,
+        image: Tensor,
+        tile_pixels: int,
+        likely: DetectionOptions | None = None,
+    ) -> None:
+        self._inference = inference
         self._image = image
-        self._kept: Tensor | None = None  # the features of the only tile
-        self.height, self.width = (side - 2 * network.offset for side in image.shape)
+        self._kept: Any = None  # the features of the only tile
+        self._likely = None if likely is None else LikelyCells(likely)
+        self.height, self.width = (side - 2 * inference.offset for side in image.shape)
         whole = image.numel() <= tile_pixels
-        reach = network.architecture.reach
-        side = max(image.shape) if whole else max(1, math.isqrt(tile_pixels) - 2 * reach)
-        self.windows = split(self.height, self.width, side)
+        tile_side = math.isqrt(tile_pixels // 4) - 2 * inference.architecture.reach
+        self.windows = split(
+            self.height, self.width, max(image.shape) if whole else max(1, tile_side)
+        )
 
     def logits(self) -> Tensor:
         """(h, w) logits of the whole image."""
         logits = self._image.new_empty(self.height, self.width)
         for window in self.windows:
-            tile: Tensor = self._network.detector(self._features(window))  # (1, 1, th, tw)
-            top, left = self._origin(window)
+            features, (top, left) = self._features(window), self._origin(window)
             rows = slice(window.top - top, window.bottom - top)
             columns = slice(window.left - left, window.right - left)
-            logits[window.top : window.bottom, window.left : window.right] = tile[
-                0, 0, rows, columns
-            ]
+            part = self._inference.logits(features)[rows, columns]
+            logits[window.slices] = part
+            if len(self.windows) > 1:
+                self._describe_likely(window, features, part)
         return logits
 
     def raw_descriptors_at(self, rows: Tensor, columns: Tensor) -> Tensor:
         """(K,) int64 cells each -> (K, D) raw descriptors; tiles without cells cost nothing."""
-        raw = self._image.new_empty(len(rows), self._network.architecture.descriptor_size)
+        raw = self._image.new_empty(len(rows), self._inference.architecture.descriptor_size)
+        missing = torch.ones_like(rows, dtype=torch.bool)
+        if self._likely is not None:
+            found, known = self._likely.find(rows * self.width + columns)
+            if found.any():
+                raw[found] = known.to(raw)
+            missing = ~found
         for window in self.windows:
-            inside = window.contains(rows, columns)
+            inside = missing & window.contains(rows, columns)
             if inside.any():
-                top, left = self._origin(window)
-                features = self._features(window)[0]
-                cells = rows[inside] - top, columns[inside] - left
-                raw[inside] = self._network.descriptors_at(features, *cells)
+                raw[inside] = self._raw_in(window, rows[inside], columns[inside])
         return raw
+
+    def _describe_likely(self, window: Window, features: Any, logits: Tensor) -> None:
+        if self._likely is None:
+            return
+        cells, (top, left) = self._likely.of(logits), self._origin(window)
+        width = window.right - window.left
+        rows, columns = cells // width + window.top, cells % width + window.left
+        raw = self._inference.raw_descriptors_at(features, rows - top, columns - left)
+        self._likely.add(rows * self.width + columns, logits.flatten()[cells], raw)
+
+    def _raw_in(self, window: Window, rows: Tensor, columns: Tensor) -> Tensor:
+        """(K, D) at cells of one window: each alone when they are few, else from the window."""
+        alone = self._inference.architecture.receptive_field**2
+        if self._kept is None and len(rows) * alone < window.n_cells // 4:
+            each = zip(torch.split(rows, 1), torch.split(columns, 1), strict=True)
+            return torch.cat([self._raw_in_tile(_around(*cell), *cell) for cell in each])
+        return self._raw_in_tile(window, rows, columns)
+
+    def _raw_in_tile(self, window: Window, rows: Tensor, columns: Tensor) -> Tensor:
+        top, left = self._origin(window)
+        features = self._features(window)
+        return self._inference.raw_descriptors_at(features, rows - top, columns - left)
 
     def _origin(self, window: Window) -> tuple[int, int]:
         """The first pixel a window sees, which is also the first cell of its tile's maps."""
-        margin = self._network.architecture.reach - self._network.offset
+        margin = self._inference.architecture.reach - self._inference.offset
         return max(0, window.top - margin), max(0, window.left - margin)
 
-    def _features(self, window: Window) -> Tensor:
-        """(1, C, th, tw) features of the pixels a window sees; kept when it is the only one."""
+    def _features(self, window: Window) -> Any:
+        """The features of the pixels a window sees; kept when it is the only one."""
         if self._kept is not None:
             return self._kept
-        after = self._network.architecture.reach + self._network.offset
+        after = self._inference.architecture.reach + self._inference.offset
         top, left = self._origin(window)
         pixels = self._image[top : window.bottom + after, left : window.right + after]
-        features = self._network.backbone(pixels[None, None])
-        if len(self.windows) == 1:
+        features = self._inference.features(pixels)
+        if self.windows == [window]:
             self._kept = features
         return features

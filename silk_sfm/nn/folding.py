@@ -1,0 +1,152 @@
+"""The SiLK network as plain convolutions, for inference.
+
+A block is convolution, ReLU, batch normalisation. With fixed statistics the normalisation is
+y = scale x + shift, which the next convolution can take over: W (scale x + shift) = (W scale) x +
+W shift. Behind padding it cannot, because the padding is 0 after the normalisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from silk_sfm.nn.blocks import Block, Head, affine
+from silk_sfm.nn.silk import SilkNetwork
+
+PATCHES_AT_ONCE = 8192
+"""Bounds the memory of outputs at single cells: 8,192 patches of 128 channels are 38 MB."""
+CELLS_AT_ONCE = 2**14
+"""Hidden cells turned into float32 at a time: 8 MB for 128 channels, which stays in the caches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution:
+    """3x3 convolution, ReLU, and what could not be folded.
+
+    weight: (K, C, 3, 3), channels last; bias: (K,)
+    scale, shift: (K,) each, applied after the ReLU; None when the next layer has taken them over
+    padding: 0 or 1
+    """
+
+    weight: Tensor
+    bias: Tensor
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+    padding: int = 0
+
+    def stored_as(self, dtype: torch.dtype) -> Convolution:
+        """The same in another precision."""
+        scale = None if self.scale is None else self.scale.to(dtype)
+        shift = None if self.shift is None else self.shift.to(dtype)
+        return Convolution(self.weight.to(dtype), self.bias.to(dtype), scale, shift, self.padding)
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K, H', W')."""
+        maps = functional.conv2d(maps, self.weight, self.bias, padding=self.padding).relu_()
+        if self.scale is not None and self.shift is not None:
+            maps.mul_(self.scale[:, None, None]).add_(self.shift[:, None, None])
+        return maps
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedHead:
+    """A convolution with ReLU, then a linear map of each cell.
+
+    weight: (D, K) float32; bias: (D,) float32
+    """
+
+    convolution: Convolution
+    weight: Tensor
+    bias: Tensor
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """(N, K) hidden cells of any precision -> (N, D) float32."""
+        parts = [
+            functional.linear(part.float(), self.weight, self.bias)
+            for part in torch.split(hidden, CELLS_AT_ONCE)
+        ]
+        return torch.cat(parts)
+
+    def at(self, patches: Callable[[slice], Tensor], n_cells: int) -> Tensor:
+        """(n_cells, D) float32 at cells whose surroundings `patches` gives, some at a time.
+
+        patches: slice of k cells -> (k, 3, 3, C) of any precision
+        """
+        layer = self.convolution
+        kernel = layer.weight.float().permute(0, 2, 3, 1).flatten(1)  # (K, 9 C)
+        outputs = [self.weight.new_zeros(0, len(self.weight))]
+        for start in range(0, n_cells, PATCHES_AT_ONCE):
+            few = patches(slice(start, start + PATCHES_AT_ONCE)).flatten(1).float()  # (k, 9 C)
+            hidden = functional.linear(few, kernel, layer.bias.float()).relu_()
+            outputs.append(functional.linear(hidden, self.weight, self.bias))
+        return torch.cat(outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedSilk:
+    """All layers of a network in eval mode, on its device."""
+
+    backbone: tuple[Convolution, ...]
+    detector: FoldedHead
+    descriptor: FoldedHead
+
+    def stored_as(self, dtype: torch.dtype) -> FoldedSilk:
+        """The same with 3x3 convolutions in another precision."""
+        heads = (
+            replace(head, convolution=head.convolution.stored_as(dtype))
+            for head in (self.detector, self.descriptor)
+        )
+        return FoldedSilk(tuple(layer.stored_as(dtype) for layer in self.backbone), *heads)
+
+
+def are_few(n_cells: int, n_all: int) -> bool:
+    """Is a 3x3 head cheaper at single cells, each with a patch of 9, than on the whole map?"""
+    return 9 * n_cells < n_all
+
+
+@torch.no_grad()
+def fold(network: SilkNetwork) -> FoldedSilk:
+    """The layers of `network`; its outputs are the same up to rounding."""
+    blocks = [block for stage in network.stages for block in _blocks(stage)]
+    before = [None, *(block.norm for block in blocks)]
+    backbone = tuple(_convolution(block, norm) for block, norm in zip(blocks, before, strict=False))
+    last = before[-1]
+    return FoldedSilk(backbone, _head(network.detector, last), _head(network.descriptor, last))
+
+
+def _blocks(stage: nn.Module) -> list[Block]:
+    return [block for block in stage.children() if isinstance(block, Block)]
+
+
+def _convolution(
+    block: Block, before: nn.BatchNorm2d | None, keeps_norm: bool = True
+) -> Convolution:
+    """The convolution of `block` with the normalisation before it, where that can be folded."""
+    weight, bias = block.convolution.weight, block.convolution.bias
+    padding = int(block.convolution.padding[0])
+    if bias is None:
+        bias = weight.new_zeros(len(weight))
+    if padding == 0 and before is not None:
+        scale, shift = affine(before)
+        bias = bias + torch.einsum("kcyx,c->k", weight.double(), shift.double()).float()
+        weight = weight * scale[:, None, None]
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    if padding and keeps_norm:
+        return Convolution(weight, bias, *affine(block.norm), padding=padding)
+    return Convolution(weight, bias, padding=padding)
+
+
+def _head(head: Head, before: nn.BatchNorm2d | None) -> FoldedHead:
+    """Both normalisations of a head go into its projection, which has no padding."""
+    scale, shift = affine(head.block.norm)
+    weight, bias = head.projection.weight[:, :, 0, 0].double(), head.projection.bias
+    bias = weight @ shift.double() + (0 if bias is None else bias)
+    outer_scale, outer_shift = affine(head.norm)
+    weight = weight * scale * outer_scale[:, None]
+    bias = bias * outer_scale + outer_shift
+    convolution = _convolution(head.block, before, keeps_norm=False)
+    return FoldedHead(convolution, weight.float(), bias.float())
