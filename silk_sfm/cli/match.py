@@ -13,7 +13,7 @@ from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
 from silk_sfm.pairs import PairList
 from silk_sfm.stages.choice import Chosen
-from silk_sfm.stages.match import match, matching_provenance
+from silk_sfm.stages.match import MatchingOptions, match, matching_provenance
 from silk_sfm.store import FeatureStore, MatchWriter
 
 Options = TypeVar("Options")
@@ -37,15 +37,23 @@ class Match(Generic[Options]):
     """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too."""
     run: Annotated[RunOptions, arg(name="")]
     where: Annotated[DeviceOptions, arg(name="")]
+    matching: Annotated[MatchingOptions, arg(name="")]
     options: Annotated[Options, arg(name="")]
 
 
 def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
-    chosen = recipe_for(argv).matcher
-    missing = tyro.MISSING
+    recipe = recipe_for(argv)
+    chosen, missing = recipe.matcher, tyro.MISSING
     default = Match[Any](
-        missing, missing, missing, chosen.name, RunOptions(), DeviceOptions(), chosen.options
+        missing,
+        missing,
+        missing,
+        chosen.name,
+        RunOptions(),
+        DeviceOptions(),
+        recipe.matching,
+        chosen.options,
     )
     command = parse(Match[type(chosen.options)], "match", argv, default)  # type: ignore[arg-type, misc]
     chosen = Chosen(command.matcher, command.options)
@@ -54,5 +62,6 @@ def run(argv: list[str]) -> int:
         pairs = PairList.read(command.pairs, known=frozenset(features.names))
         made = matching_provenance(chosen, features)
         with MatchWriter(command.matches, made, command.run.overwrite) as store:
-            report = match(pairs, features, matcher, store, tracker(command.run))
+            track = tracker(command.run)
+            report = match(pairs, features, matcher, store, track, command.matching)
     return conclude(report, command.run, command.matches)

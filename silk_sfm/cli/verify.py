@@ -67,8 +67,8 @@ def run(argv: list[str]) -> int:
     verifier = chosen.make("verifiers", "cpu")
     with FeatureStore(command.features) as features, MatchStore(command.matches) as matches:
         cameras = trusted_cameras(features, command.intrinsics)
-        made = verification_provenance(chosen, options, features, matches, command.intrinsics)
+        made = verification_provenance(chosen, options, features, matches, cameras)
         with VerifiedWriter(command.verified, made, command.run.overwrite) as store:
             track = tracker(command.run)
-            report = verify(features, matches, verifier, store, options, cameras, track)
+            report = verify(features, matches, verifier, store, options, cameras.by_name, track)
     return conclude(report, command.run, command.verified)

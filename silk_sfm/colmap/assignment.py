@@ -64,10 +64,21 @@ def assign_cameras(
         return known_cameras(
             {name: image_size(image_dir / name) for name in names}, options.intrinsics
         )
-    groups = _groups([_look_at(image_dir, name) for name in names], options.camera_mode)
-    cameras = tuple(_camera(image_dir, photos, options) for photos in groups)
-    index_of = {photo.name: index for index, photos in enumerate(groups) for photo in photos}
-    return CameraAssignment(cameras, {name: index_of[name] for name in names})
+    return _assign([_look_at(image_dir, name) for name in names], options, image_dir)
+
+
+def cameras_of_sizes(
+    sizes: Mapping[str, tuple[int, int]], options: CameraOptions
+) -> CameraAssignment:
+    """The camera of each image given its (width, height), without its photo: known, or a guess.
+
+    Raises ConfigError for intrinsics that do not fit, or for images of different sizes that are to
+    share a camera.
+    """
+    if options.intrinsics is not None:
+        return known_cameras(sizes, options.intrinsics)
+    photos = [_Photo(name, size, NO_EXIF) for name, size in sizes.items()]
+    return _assign(photos, options, Path())
 
 
 def known_cameras(sizes: Mapping[str, tuple[int, int]], intrinsics: Path) -> CameraAssignment:
@@ -75,7 +86,7 @@ def known_cameras(sizes: Mapping[str, tuple[int, int]], intrinsics: Path) -> Cam
 
     Raises ConfigError for intrinsics that cannot be read or do not fit.
     """
-    return _assign_known(sizes, read_intrinsics(intrinsics), intrinsics)
+    return assign_known(sizes, read_intrinsics(intrinsics), intrinsics)
 
 
 def read_exif_focal(path: Path) -> ExifFocal:
@@ -100,6 +111,13 @@ def _length(value: object) -> float:
 
 def _look_at(image_dir: Path, name: str) -> _Photo:
     return _Photo(name, image_size(image_dir / name), read_exif_focal(image_dir / name))
+
+
+def _assign(photos: Sequence[_Photo], options: CameraOptions, image_dir: Path) -> CameraAssignment:
+    groups = _groups(photos, options.camera_mode)
+    cameras = tuple(_camera(image_dir, group, options) for group in groups)
+    index_of = {photo.name: index for index, group in enumerate(groups) for photo in group}
+    return CameraAssignment(cameras, {photo.name: index_of[photo.name] for photo in photos})
 
 
 def _groups(photos: Sequence[_Photo], mode: str) -> list[list[_Photo]]:
@@ -171,9 +189,13 @@ def _from_sensor_table(path: Path, model: str) -> Camera | None:
     return from_pycolmap(camera, "exif") if camera.has_prior_focal_length else None
 
 
-def _assign_known(
+def assign_known(
     sizes: Mapping[str, tuple[int, int]], known: KnownCameras, path: Path
 ) -> CameraAssignment:
+    """The camera of each image among `known` ones, which were read from `path`.
+
+    Raises ConfigError when an image has none, or when it could have two.
+    """
     chosen = {name: _known_camera(name, size, known, path) for name, size in sizes.items()}
     used = sorted(set(chosen.values()))
     index_of = {name: used.index(camera_id) for name, camera_id in chosen.items()}

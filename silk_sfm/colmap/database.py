@@ -53,7 +53,7 @@ def write_database(
     """
     with whole_file(path) as part, colmap_log():
         with pycolmap.Database.open(part) as database, pycolmap.DatabaseTransaction(database):
-            ids = _write_images(database, names, cameras)
+            ids = add_images(database, names, cameras)
             _write_pairs(database, _write_keypoints(database, ids, keypoints), pairs)
         _remove_journals(path)
     return count(path)
@@ -63,7 +63,7 @@ def write_images(path: Path, names: Sequence[str], cameras: CameraAssignment) ->
     """Write a new COLMAP database of images and cameras alone, for COLMAP's own features."""
     with whole_file(path) as part, colmap_log():
         with pycolmap.Database.open(part) as database, pycolmap.DatabaseTransaction(database):
-            _write_images(database, names, cameras)
+            add_images(database, names, cameras)
         _remove_journals(path)
 
 
@@ -90,10 +90,10 @@ class _Written:
     n_keypoints: int
 
 
-def _write_images(
+def add_images(
     database: pycolmap.Database, names: Sequence[str], cameras: CameraAssignment
 ) -> dict[str, int]:
-    """Cameras, rigs, images and frames; the ids of the images."""
+    """Add cameras, rigs, images and frames to an open database; returns the ids of the images."""
     rigs = [_write_camera(database, camera) for camera in cameras.cameras]
     ids: dict[str, int] = {}
     for name in names:

@@ -26,6 +26,12 @@ class KnownCameras:
     cameras: Mapping[int, Camera]
     id_of: Mapping[str, int]
 
+    @property
+    def digest(self) -> str:
+        """Names the cameras: 16 hexadecimal digits."""
+        cameras = sorted(str(camera) for camera in self.cameras.values())
+        return hashlib.sha256("\n".join(cameras).encode()).hexdigest()[:16]
+
 
 def read_intrinsics(path: Path) -> KnownCameras:
     """Read a model folder, or the cameras of a cameras.txt or cameras.bin.
@@ -46,12 +52,6 @@ def read_intrinsics(path: Path) -> KnownCameras:
         {camera_id: from_pycolmap(camera) for camera_id, camera in model.cameras.items()},
         {image.name: image.camera_id for image in model.images.values()},
     )
-
-
-def intrinsics_digest(path: Path) -> str:
-    """Names the cameras at `path`: 16 hexadecimal digits. Raises ConfigError like reading them."""
-    cameras = sorted(str(camera) for camera in read_intrinsics(path).cameras.values())
-    return hashlib.sha256("\n".join(cameras).encode()).hexdigest()[:16]
 
 
 def _locate(path: Path) -> tuple[Path, str, bool]:

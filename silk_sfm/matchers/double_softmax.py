@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from silk_sfm.errors import ConfigError
 from silk_sfm.features import LocalFeatures, Matches
-from silk_sfm.matchers.inputs import descriptor_tensors, to_matches
+from silk_sfm.matchers.inputs import check_similarity, check_sizes, descriptor_tensor, to_matches
 from silk_sfm.matching.double_softmax import double_softmax
+from silk_sfm.matching.tiles import Similarity
 from silk_sfm.plugins import About
 
 
@@ -27,7 +30,12 @@ class DoubleSoftmaxOptions:
     descriptor_scale: float = 1.41
     """Length given to the stored unit descriptors; SiLK was trained with 1.41."""
 
+    similarity: Similarity = "float32"
+    """In which numbers descriptors are multiplied. float16 and bfloat16 are for GPUs and for CPUs
+    that compute with them; they change a few matches."""
+
     def __post_init__(self) -> None:
+        check_similarity(self.similarity)
         if not 0 < self.temperature < float("inf"):
             raise ConfigError(f"temperature must be above 0, got {self.temperature}.")
         if not 0 <= self.threshold < 1:
@@ -55,8 +63,17 @@ class DoubleSoftmax:
 
     def __call__(self, a: LocalFeatures, b: LocalFeatures) -> Matches:
         """At most one match per keypoint, sorted by the keypoint of image a."""
+        return self.match(self.prepare(a), self.prepare(b))
+
+    def prepare(self, features: LocalFeatures) -> torch.Tensor:
+        """(N, D) float32 descriptors on the device."""
+        return descriptor_tensor(features, self.device)
+
+    def match(self, a: torch.Tensor, b: torch.Tensor) -> Matches:
+        """Matches of two prepared images."""
         if len(a) == 0 or len(b) == 0:
             return Matches.empty()
-        rows, columns = descriptor_tensors(a, b, self.device)
-        temperature = self.options.temperature / self.options.descriptor_scale**2
-        return to_matches(double_softmax(rows, columns, temperature, self.options.threshold))
+        check_sizes(a, b)
+        options = self.options
+        temperature = options.temperature / options.descriptor_scale**2
+        return to_matches(double_softmax(a, b, temperature, options.threshold, options.similarity))

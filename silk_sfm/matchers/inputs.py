@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import get_args
+
 import torch
 
 from silk_sfm.errors import ConfigError, StoreError
 from silk_sfm.features import LocalFeatures, Matches
-from silk_sfm.matching.tiles import MutualPairs
+from silk_sfm.matching.tiles import MutualPairs, Similarity
+
+
+def descriptor_tensor(features: LocalFeatures, device: str) -> torch.Tensor:
+    """(N, D) float32 descriptors on `device`. Raises StoreError when a number is not finite."""
+    descriptors = torch.tensor(features.descriptors, device=device)
+    if not bool(torch.isfinite(descriptors).all()):
+        raise StoreError("descriptors hold NaN or infinity; extract the image again.")
+    return descriptors
 
 
 def descriptor_tensors(
     a: LocalFeatures, b: LocalFeatures, device: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, D) and (M, D) float32 descriptors on `device`.
+    """(N, D) and (M, D) descriptors of a pair, for matchers that prepare nothing once an image.
 
-    Raises ConfigError when D differs, StoreError when a number is not finite.
+    Errors: `descriptor_tensor`, `check_sizes`.
     """
-    size_a, size_b = a.descriptors.shape[1], b.descriptors.shape[1]
-    if size_a != size_b:
+    tensors = descriptor_tensor(a, device), descriptor_tensor(b, device)
+    check_sizes(*tensors)
+    return tensors
+
+
+def check_sizes(a: torch.Tensor, b: torch.Tensor) -> None:
+    """Raises ConfigError when the descriptors of two images have different lengths."""
+    if a.shape[1] != b.shape[1]:
         raise ConfigError(
-            f"descriptors of image a have {size_a} numbers, those of image b {size_b}; "
+            f"descriptors of image a have {a.shape[1]} numbers, those of image b {b.shape[1]}; "
             "match only images of one extractor."
         )
-    for name, features in (("a", a), ("b", b)):
-        if not np.isfinite(features.descriptors).all():
-            raise StoreError(
-                f"descriptors of image {name} hold NaN or infinity; extract that image again."
-            )
-    return torch.tensor(a.descriptors, device=device), torch.tensor(b.descriptors, device=device)
+
+
+def check_similarity(name: str) -> None:
+    """Raises ConfigError when descriptors cannot be multiplied in numbers of this name."""
+    if name not in get_args(Similarity):
+        known = ", ".join(get_args(Similarity))
+        raise ConfigError(f"similarity must be one of {known}, got {name}.")
 
 
 def to_matches(pairs: MutualPairs) -> Matches:

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from silk_sfm.errors import PairError, SilkSfmError, StoreError
-from silk_sfm.features import LocalFeatures
-from silk_sfm.options import result_options
+import torch
+
+from silk_sfm.errors import ConfigError, PairError, SilkSfmError, StoreError
+from silk_sfm.features import LocalFeatures, Matches
+from silk_sfm.matchers.best_turn import BestTurn
+from silk_sfm.options import neutral, result_options
 from silk_sfm.pairs import PairList
-from silk_sfm.plugins import Matcher
+from silk_sfm.plugins import Matcher, PreparingMatcher
+from silk_sfm.stages.blocks import Pair, Upcoming, in_blocks, memory_limit
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.report import StageReport, Track, silent
-from silk_sfm.store import FeatureStore, MatchWriter, Provenance, check_collisions
+from silk_sfm.stages.streams import WriteBehind, in_threads
+from silk_sfm.store import FeatureStore, MatchWriter, Provenance, check_collisions, pair_key
 
-CACHE_BYTES = 2 * 2**30
+BYTES_PER_NUMBER = 4
+
+
+@dataclass(frozen=True)
+class MatchingOptions:
+    """How matching is run."""
+
+    memory_gb: float = neutral(2.0)
+    """Features kept in memory at most, in GiB (on a GPU: of its memory). With less, images are read
+    more often; the matches are the same."""
+    threads: int = neutral(0)
+    """How many pairs are matched at a time on the CPU; 0 takes all cores."""
+
+    def __post_init__(self) -> None:
+        memory_limit(self.memory_gb)
+        if self.threads < 0:
+            raise ConfigError(f"threads must not be negative, got {self.threads}.")
 
 
 def matching_provenance(matcher: Chosen, features: FeatureStore) -> Provenance:
@@ -27,8 +53,9 @@ def match(
     matcher: Matcher,
     store: MatchWriter,
     track: Track = silent,
+    options: MatchingOptions = MatchingOptions(),
 ) -> StageReport:
-    """Match every pair that is not yet in the store."""
+    """Match every pair that is not yet in the store, block by block (`in_blocks`)."""
     check_collisions(pairs)
     missing = [name for name in pairs.names if name not in features]
     if missing:
@@ -37,33 +64,119 @@ def match(
             f"(`{missing[0]}`, ...). Extract them or take them off the list."
         )
     todo = [pair for pair in pairs if not store.has_pair(pair)]
-    cache = _FeatureCache(features)
     found = 0
-    for pair in track(todo, "pairs", len(todo)):
-        a, b = cache[pair[0]], cache[pair[1]]
-        try:
-            matches = matcher(a, b)
-        except SilkSfmError as error:
-            raise StoreError(f"{features.path}: `{pair[0]}` and `{pair[1]}`: {error}") from error
-        found += len(matches)
-        store.add_pair(pair, matches, len(a))
+    with WriteBehind[tuple[Matches, int]](store) as behind:
+        matched = match_pairs(todo, features, matcher, options)
+        for pair, matches, n_keypoints in track(matched, "pairs", len(todo)):
+            found += len(matches)
+            behind.add(pair_key(pair), (matches, n_keypoints))
     return StageReport("match", "pairs", len(todo), len(pairs) - len(todo), found, "matches")
 
 
-class _FeatureCache:
-    """Keeps the features read last, up to CACHE_BYTES."""
+def match_pairs(
+    pairs: Sequence[Pair], features: FeatureStore, matcher: Matcher, options: MatchingOptions
+) -> Iterator[tuple[Pair, Matches, int]]:
+    """Each pair with its matches and the number of keypoints of its first image.
 
-    def __init__(self, features: FeatureStore) -> None:
-        self._features = features
-        self._kept: OrderedDict[str, LocalFeatures] = OrderedDict()
-        self._bytes = 0
+    Yields them in the order of `in_blocks` for the memory that `options` allow.
+    """
+    steps = _steps(matcher, features.has_turns)
+    limit = memory_limit(options.memory_gb)
+    each = BYTES_PER_NUMBER * features.descriptor_size * (4 if features.has_turns else 1)
+    sizes = {name: features.count(name) * each for pair in pairs for name in pair}
+    ordered = in_blocks(pairs, sizes, limit)
+    ready = _ready_pairs(ordered, features, steps.prepare, limit)
+    n_threads = options.threads or os.cpu_count() or 1
+    if not steps.in_threads or len(pairs) < 2 * n_threads:
+        results: Iterator[tuple[_ReadyPair, Any]] = ((pair, steps.join(pair)) for pair in ready)
+        yield from _checked(results, features)
+        return
+    with _torch_threads(1):
+        results = in_threads(steps.join, ready, n_threads, ahead=2 * n_threads)
+        yield from _checked(results, features)
 
-    def __getitem__(self, name: str) -> LocalFeatures:
-        found = self._kept.pop(name, None)
-        if found is None:
-            found = self._features[name]
-            self._bytes += found.descriptors.nbytes
-            while self._bytes > CACHE_BYTES and self._kept:
-                self._bytes -= self._kept.popitem(last=False)[1].descriptors.nbytes
-        self._kept[name] = found
-        return found
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """An image as the matcher takes it."""
+
+    prepared: Any
+    n_keypoints: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class _ReadyPair:
+    pair: Pair
+    a: _Ready
+    b: _Ready
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What is done once an image, and what for each pair; `in_threads`: may pairs share time?"""
+
+    prepare: Callable[[LocalFeatures], Any]
+    match: Callable[[Any, Any], Matches]
+    in_threads: bool
+
+    def join(self, ready: _ReadyPair) -> Matches | SilkSfmError:
+        """Match a pair; an error of ours is the result."""
+        try:
+            return self.match(ready.a.prepared, ready.b.prepared)
+        except SilkSfmError as error:
+            return error
+
+
+def _steps(matcher: Matcher, with_turns: bool) -> _Steps:
+    if with_turns:
+        return _Steps(lambda features: features, BestTurn(matcher), False)
+    if isinstance(matcher, PreparingMatcher):
+        return _Steps(matcher.prepare, matcher.match, matcher.device == "cpu")
+    return _Steps(lambda features: features, matcher, False)
+
+
+@contextmanager
+def _torch_threads(n: int) -> Iterator[None]:
+    """Threads that work on a pair each do not share it among more: those would mostly wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _ready_pairs(
+    ordered: Sequence[Pair],
+    features: FeatureStore,
+    prepare: Callable[[LocalFeatures], Any],
+    limit: int,
+) -> Iterator[_ReadyPair]:
+    uses = (name for pair in ordered for name in pair)
+    read = partial(_ready, features=features, prepare=prepare)
+    upcoming = Upcoming(uses, read, lambda ready: ready.n_bytes, limit)
+    for pair in ordered:
+        yield _ReadyPair(pair, upcoming.take(pair[0]), upcoming.take(pair[1]))
+
+
+def _checked(
+    results: Iterable[tuple[_ReadyPair, Any]], features: FeatureStore
+) -> Iterator[tuple[Pair, Matches, int]]:
+    """Raises StoreError that names the pair which could not be matched."""
+    for ready, matches in results:
+        if isinstance(matches, SilkSfmError):
+            a, b = ready.pair
+            raise StoreError(f"{features.path}: `{a}` and `{b}`: {matches}") from matches
+        yield ready.pair, matches, ready.a.n_keypoints
+
+
+def _ready(name: str, features: FeatureStore, prepare: Callable[[LocalFeatures], Any]) -> _Ready:
+    read = features[name]
+    try:
+        prepared = prepare(read)
+    except SilkSfmError as error:
+        raise StoreError(f"{features.path}: `{name}`: {error}") from error
+    turned = 0 if read.turned is None else read.turned.nbytes
+    n_bytes = getattr(prepared, "nbytes", read.descriptors.nbytes + turned)
+    return _Ready(prepared, len(read), n_bytes)

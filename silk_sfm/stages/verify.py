@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from silk_sfm.colmap.assignment import known_cameras
+from silk_sfm.colmap.assignment import assign_known
 from silk_sfm.colmap.cameras import Camera, mean_focal, rays
-from silk_sfm.colmap.intrinsics import intrinsics_digest
+from silk_sfm.colmap.intrinsics import read_intrinsics
 from silk_sfm.errors import ConfigError, SilkSfmError, StoreError
 from silk_sfm.features import Matches, TwoViewGeometry
 from silk_sfm.options import neutral, result_options
 from silk_sfm.pairs import PairList
 from silk_sfm.plugins import Correspondences, Verifier
+from silk_sfm.stages.blocks import Pair, Upcoming, in_blocks, memory_limit
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.origin import check_origin
 from silk_sfm.stages.report import StageReport, Track, silent
-from silk_sfm.stages.streams import in_threads
-from silk_sfm.store import FeatureStore, MatchStore, Provenance, VerifiedWriter
+from silk_sfm.stages.streams import WriteBehind, in_threads
+from silk_sfm.store import FeatureStore, MatchStore, Provenance, VerifiedWriter, pair_key
 
-Pair = tuple[str, str]
+BYTES_PER_KEYPOINT = 24
+"""Pixels in float32, rays in float64."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,30 @@ class VerificationOptions:
     """Of the random sampling; results depend on it, not on the number of threads."""
     threads: int = neutral(0)
     """How many pairs are verified at a time; 0 takes all cores."""
+    memory_gb: float = neutral(1.0)
+    """Keypoints kept in memory at most, in GiB. With less, they are read more often."""
 
     def __post_init__(self) -> None:
         if self.threads < 0 or self.seed < 0:
             raise ConfigError("seed and threads must not be negative.")
+        memory_limit(self.memory_gb)
 
 
-def trusted_cameras(features: FeatureStore, intrinsics: Path | None) -> dict[str, Camera]:
+@dataclass(frozen=True)
+class TrustedCameras:
+    """Cameras whose intrinsics are known, by image name; `digest` names them, empty without any."""
+
+    by_name: Mapping[str, Camera]
+    digest: str
+
+
+def trusted_cameras(features: FeatureStore, intrinsics: Path | None) -> TrustedCameras:
     """The camera of each image when the intrinsics are known; none otherwise."""
     if intrinsics is None:
-        return {}
+        return TrustedCameras({}, "")
+    known = read_intrinsics(intrinsics)
     sizes = {name: features.image_size(name) for name in features.names}
-    return known_cameras(sizes, intrinsics).by_name
+    return TrustedCameras(assign_known(sizes, known, intrinsics).by_name, known.digest)
 
 
 def verification_provenance(
@@ -55,7 +69,7 @@ def verification_provenance(
     options: VerificationOptions,
     features: FeatureStore,
     matches: MatchStore,
-    intrinsics: Path | None,
+    cameras: TrustedCameras,
 ) -> Provenance:
     """What decides the content of a verified store.
 
@@ -63,8 +77,8 @@ def verification_provenance(
     """
     check_origin(features, matches)
     inputs = {"features": features.digest, "matches": matches.digest}
-    if intrinsics is not None:
-        inputs["intrinsics"] = intrinsics_digest(intrinsics)
+    if cameras.digest:
+        inputs["intrinsics"] = cameras.digest
     values = {**result_options(verifier.options), **result_options(options)}
     return Provenance(verifier.name, values, inputs)
 
@@ -88,17 +102,36 @@ def verify(
     pairs = matches.pairs(features.names)
     pairs = pairs if chosen is None else chosen.among(pairs)
     todo = [pair for pair in pairs if not store.has_pair(pair)]
-    tentative = (_read_pair(pair, features, matches, cameras) for pair in todo)
     n_threads = options.threads or os.cpu_count() or 1
     work = partial(_verify_pair, verifier=verifier, seed=options.seed)
+    tentative = _tentative(todo, features, matches, cameras, memory_limit(options.memory_gb))
     results = in_threads(work, tentative, n_threads, ahead=4 * n_threads)
     found = 0
-    for item, geometry in track(results, "pairs", len(todo)):
-        if isinstance(geometry, SilkSfmError):
-            raise geometry
-        found += len(geometry.inliers)
-        store.add_pair(item.pair, geometry, features.count(item.pair[0]))
+    with WriteBehind[tuple[TwoViewGeometry, int]](store) as behind:
+        for item, geometry in track(results, "pairs", len(todo)):
+            if isinstance(geometry, SilkSfmError):
+                raise geometry
+            found += len(geometry.inliers)
+            behind.add(pair_key(item.pair), (geometry, item.n_keypoints))
     return StageReport("verify", "pairs", len(todo), len(pairs) - len(todo), found, "inliers")
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """The keypoints of an image.
+
+    pixels: (N, 2) float32; rays: (N, 2) float64, None unless its camera is trusted
+    """
+
+    pixels: np.ndarray
+    uncertainty: float
+    camera: Camera | None
+    rays: np.ndarray | None
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes in memory."""
+        return self.pixels.nbytes + (0 if self.rays is None else self.rays.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,41 +141,68 @@ class _Tentative:
     pair: Pair
     points: Correspondences
     matches: Matches
+    n_keypoints: int
 
 
 def _verify_pair(item: _Tentative, verifier: Verifier, seed: int) -> TwoViewGeometry:
     return verifier(item.points, item.matches, pair_seed(seed, item.pair))
 
 
-def _read_pair(
-    pair: Pair, features: FeatureStore, store: MatchStore, cameras: Mapping[str, Camera]
-) -> _Tentative:
-    a, b = pair
-    matches = store[pair]
-    _check_indices(pair, matches, features, store)
-    pixels_a = features.keypoints(a)[matches.indices[:, 0]]
-    pixels_b = features.keypoints(b)[matches.indices[:, 1]]
+def _tentative(
+    pairs: Sequence[Pair],
+    features: FeatureStore,
+    store: MatchStore,
+    cameras: Mapping[str, Camera],
+    limit: int,
+) -> Iterator[_Tentative]:
+    """The pairs in the order of `in_blocks`; the keypoints of an image are read once a block."""
+
+    def read(name: str) -> _Places:
+        pixels, uncertainty = features.positions(name)
+        camera = cameras.get(name)
+        seen = None if camera is None else rays(camera, pixels)
+        return _Places(pixels, uncertainty, camera, seen)
+
+    sizes = {name: features.count(name) * BYTES_PER_KEYPOINT for pair in pairs for name in pair}
+    ordered = in_blocks(pairs, sizes, limit)
+    uses = (name for pair in ordered for name in pair)
+    upcoming = Upcoming(uses, read, lambda places: places.n_bytes, limit)
+    for pair in ordered:
+        a, b = upcoming.take(pair[0]), upcoming.take(pair[1])
+        matches = store[pair]
+        _check_indices(pair, (a, b), matches, features, store)
+        yield _Tentative(pair, _correspondences(a, b, matches), matches, len(a.pixels))
+
+
+def _correspondences(a: _Places, b: _Places, matches: Matches) -> Correspondences:
+    rows_a, rows_b = matches.indices.T
     points = Correspondences(
-        pixels_a=pixels_a.astype(np.float64),
-        pixels_b=pixels_b.astype(np.float64),
-        noise_px=(features.uncertainty(a) + features.uncertainty(b)) / 2,
+        pixels_a=a.pixels[rows_a].astype(np.float64),
+        pixels_b=b.pixels[rows_b].astype(np.float64),
+        noise_px=(a.uncertainty + b.uncertainty) / 2,
     )
-    if a in cameras and b in cameras:
-        points = replace(
-            points,
-            rays_a=rays(cameras[a], pixels_a),
-            rays_b=rays(cameras[b], pixels_b),
-            focal_px=(mean_focal(cameras[a]) + mean_focal(cameras[b])) / 2,
-        )
-    return _Tentative(pair, points, matches)
+    if a.camera is None or b.camera is None or a.rays is None or b.rays is None:
+        return points
+    return replace(
+        points,
+        rays_a=a.rays[rows_a],
+        rays_b=b.rays[rows_b],
+        focal_px=(mean_focal(a.camera) + mean_focal(b.camera)) / 2,
+    )
 
 
-def _check_indices(pair: Pair, matches: Matches, features: FeatureStore, store: MatchStore) -> None:
-    for name, indices in zip(pair, matches.indices.T, strict=True):
-        if len(indices) and indices.max() >= features.count(name):
+def _check_indices(
+    pair: Pair,
+    places: tuple[_Places, _Places],
+    matches: Matches,
+    features: FeatureStore,
+    store: MatchStore,
+) -> None:
+    for name, there, indices in zip(pair, places, matches.indices.T, strict=True):
+        if len(indices) and indices.max() >= len(there.pixels):
             raise StoreError(
                 f"{store.path}: the matches of `{pair[0]}` and `{pair[1]}` name keypoint "
-                f"{indices.max()} of `{name}`, {features.path} holds {features.count(name)} of it. "
+                f"{indices.max()} of `{name}`, {features.path} holds {len(there.pixels)} of it. "
                 "Give the feature store from which they were made."
             )
 

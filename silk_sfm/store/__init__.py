@@ -1,8 +1,9 @@
 """Stores on disk; the only importer of h5py."""
 
+from silk_sfm.store.benchmark_export import benchmark_pairs, export_benchmark
 from silk_sfm.store.features import FeatureStore, FeatureWriter, Precision
 from silk_sfm.store.kinds import StoreKind, store_kind
-from silk_sfm.store.matches import MatchStore, MatchWriter, check_collisions
+from silk_sfm.store.matches import MatchStore, MatchWriter, check_collisions, pair_key
 from silk_sfm.store.packing import pack
 from silk_sfm.store.provenance import Provenance
 from silk_sfm.store.verified import VerifiedStore, VerifiedWriter
@@ -17,7 +18,10 @@ __all__ = [
     "StoreKind",
     "VerifiedStore",
     "VerifiedWriter",
+    "benchmark_pairs",
     "check_collisions",
+    "export_benchmark",
     "pack",
+    "pair_key",
     "store_kind",
 ]

@@ -2,25 +2,44 @@
 
 A group per image, named by the image's path relative to its folder, with `keypoints` (N, 2) float32
 and its attribute `uncertainty`, `descriptors` (D, N) float16 or float32, `scores` (N,) float32 and
-`image_size` (2,) = (width, height). hloc reads it unmodified.
+`image_size` (2,) = (width, height); `scales` (N,) pixels and `oris` (N,) degrees, float32, where
+the extractor gives them; `descriptors_90`, `_180`, `_270` like `descriptors` where the image was
+also described turned by as many degrees. hloc reads it unmodified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import h5py
 import numpy as np
+from h5py import h5d, h5g
 
 from silk_sfm.errors import StoreError
 from silk_sfm.features import LocalFeatures
+from silk_sfm.store.arrays import (
+    add_external_link,
+    add_group,
+    has_attribute,
+    has_link,
+    is_dataset,
+    links_called,
+    member_names,
+    open_group,
+    read_array,
+    read_attribute,
+    read_dataset,
+    write_array,
+    write_attribute,
+)
 from silk_sfm.store.hdf5 import Closing, LinkedFile
 from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
 
 Precision = Literal["float16", "float32"]
+TURNED = ("descriptors_90", "descriptors_180", "descriptors_270")
 
 
 class FeatureStore(Closing):
@@ -31,7 +50,7 @@ class FeatureStore(Closing):
         self.path = path
         self._linked = LinkedFile(path)
         self.provenance = Provenance.read(self._linked.file, path)
-        self.names = sorted(feature_keys(self._linked.file))
+        self.names = sorted(feature_keys(self._linked.root))
         self._known = frozenset(self.names)
         if not self.names and self.provenance is None:
             self.close()
@@ -51,56 +70,82 @@ class FeatureStore(Closing):
         """The features of an image. Raises StoreError when it has none or they are damaged."""
         group = self._group(name)
         try:
-            keypoints = group["keypoints"][()]
-            descriptors = group["descriptors"][()].T
-            scores = group["scores"][()] if "scores" in group else np.zeros(len(keypoints))
+            keypoints = h5d.open(group, b"keypoints")
+            xy = _positions(keypoints)
+            scores = _optional(group, "scores")
             return LocalFeatures(
-                keypoints=keypoints[:, :2].astype(np.float32),
-                scores=scores.astype(np.float32),
-                descriptors=np.ascontiguousarray(descriptors, np.float32),
-                image_size=self.image_size(name),
-                uncertainty=self.uncertainty(name),
+                keypoints=xy,
+                scores=np.zeros(len(xy), np.float32) if scores is None else scores,
+                descriptors=_rows_first(read_array(group, "descriptors")),
+                image_size=self._image_size(name, group),
+                uncertainty=_uncertainty(keypoints),
+                scales=_optional(group, "scales"),
+                orientations=_optional(group, "oris"),
+                method=self.provenance.plugin if self.provenance else "",
+                turned=_turned(group),
             )
         except (KeyError, ValueError, OSError) as error:
             raise StoreError(f"{self.path}: features of `{name}` are damaged: {error}.") from error
 
+    def positions(self, name: str) -> tuple[np.ndarray, float]:
+        """(N, 2) float32 keypoints of an image and their uncertainty, without its descriptors."""
+        keypoints = h5d.open(self._group(name), b"keypoints")
+        return _positions(keypoints), _uncertainty(keypoints)
+
     def keypoints(self, name: str) -> np.ndarray:
         """(N, 2) float32 keypoints of an image, without reading its descriptors."""
-        return np.asarray(self._group(name)["keypoints"][()][:, :2], np.float32)
-
-    def image_size(self, name: str) -> tuple[int, int]:
-        """(width, height) of an image."""
-        group = self._group(name)
-        if "image_size" not in group:
-            raise StoreError(f"{self.path}: features of `{name}` are damaged: no `image_size`.")
-        width, height = group["image_size"][()]
-        return int(width), int(height)
+        return self.positions(name)[0]
 
     def uncertainty(self, name: str) -> float:
         """Standard deviation of an image's keypoints in its pixels."""
-        return float(self._group(name)["keypoints"].attrs.get("uncertainty", 1.0))
+        return _uncertainty(h5d.open(self._group(name), b"keypoints"))
+
+    def image_size(self, name: str) -> tuple[int, int]:
+        """(width, height) of an image."""
+        return self._image_size(name, self._group(name))
+
+    def _image_size(self, name: str, group: h5g.GroupID) -> tuple[int, int]:
+        if not has_link(group, "image_size"):
+            raise StoreError(f"{self.path}: features of `{name}` are damaged: no `image_size`.")
+        width, height = read_array(group, "image_size")
+        return int(width), int(height)
 
     def count(self, name: str) -> int:
         """How many keypoints an image has."""
-        return int(self._group(name)["keypoints"].shape[0])
+        return int(h5d.open(self._group(name), b"keypoints").shape[0])
 
     @property
     def descriptor_size(self) -> int:
         """Dimensions of a descriptor; 0 in an empty store."""
-        return int(self._group(self.names[0])["descriptors"].shape[0]) if self.names else 0
+        if not self.names:
+            return 0
+        return int(h5d.open(self._group(self.names[0]), b"descriptors").shape[0])
+
+    @property
+    def has_turns(self) -> bool:
+        """Whether images were also described turned."""
+        return bool(self.names) and has_link(self._group(self.names[0]), TURNED[0])
 
     @property
     def digest(self) -> str:
         """Names these features for the stores made from them; see `store_digest`."""
         return store_digest(self._linked.file, self.path)
 
-    def _group(self, name: str) -> h5py.Group:
+    def _group(self, name: str) -> h5g.GroupID:
         if name not in self._known:
             raise StoreError(f"{self.path} holds no features of `{name}`. Run `silk-sfm extract`.")
         return self._linked.group(name, member="keypoints")
 
 
-class FeatureWriter(ShardWriter[LocalFeatures]):
+@dataclass(frozen=True, eq=False)
+class IndexedImage:
+    """What the index tells of an image. image_size: (2,) int64; members: its other datasets."""
+
+    image_size: np.ndarray
+    members: tuple[str, ...]
+
+
+class FeatureWriter(ShardWriter[LocalFeatures, IndexedImage]):
     """Adds features to a store; the key is the image name."""
 
     def __init__(
@@ -114,43 +159,82 @@ class FeatureWriter(ShardWriter[LocalFeatures]):
         self._descriptor_dtype = np.dtype(precision)
         super().__init__(path, provenance, overwrite)
 
-    def _fill(self, file: h5py.File, key: str, value: LocalFeatures) -> None:
-        group = file.create_group(key)
-        keypoints = group.create_dataset("keypoints", data=value.keypoints)
-        keypoints.attrs["uncertainty"] = np.float32(value.uncertainty)
-        descriptors = np.ascontiguousarray(value.descriptors.T, self._descriptor_dtype)
-        group.create_dataset("descriptors", data=descriptors)  # (D, N) as hloc has it
-        group.create_dataset("scores", data=value.scores)
-        group.create_dataset("image_size", data=np.array(value.image_size, np.int64))
+    def _fill(self, group: h5g.GroupID, value: LocalFeatures) -> IndexedImage:
+        keypoints = write_array(group, "keypoints", value.keypoints)
+        write_attribute(keypoints, "uncertainty", np.array(value.uncertainty, np.float32))
+        descriptors = value.descriptors.T.astype(self._descriptor_dtype, order="C")  # (D, N): hloc
+        write_array(group, "descriptors", descriptors)
+        optional = {"scales": value.scales, "oris": value.orientations}
+        if value.turned is not None:
+            turned = value.turned.swapaxes(1, 2).astype(self._descriptor_dtype, order="C")
+            optional |= dict(zip(TURNED, turned, strict=True))  # each (D, N)
+        given = {name: array for name, array in optional.items() if array is not None}
+        for name, array in {"scores": value.scores, **given}.items():
+            write_array(group, name, array)
+        size = np.array(value.image_size, np.int64)
+        write_array(group, "image_size", size)
+        return IndexedImage(size, ("descriptors", "keypoints", "scores", *given))
 
-    def _link(self, index: h5py.File, key: str, shard: str, source: h5py.File) -> None:
+    def _read_entry(self, root: h5g.GroupID, key: str) -> IndexedImage:
+        group = open_group(root, key)
+        members = [name for name in member_names(group) if name != "image_size"]
+        return IndexedImage(read_array(group, "image_size"), tuple(members))
+
+    def _link(self, index: h5g.GroupID, key: str, shard: str, entry: IndexedImage) -> None:
         """A real group with the real `image_size`: hloc lists images by walking over datasets."""
-        group = index.create_group(key)
-        group.create_dataset("image_size", data=source[key]["image_size"][()])
-        for name in source[key]:
-            if name != "image_size":
-                group[name] = h5py.ExternalLink(shard, f"/{key}/{name}")
 
-    def _keys(self, file: h5py.File) -> Iterator[str]:
-        return feature_keys(file)
+        def fill(group: h5g.GroupID) -> None:
+            write_array(group, "image_size", entry.image_size)
+            for name in entry.members:
+                add_external_link(group, name, shard, f"/{key}/{name}")
 
+        add_group(index, key, fill)
 
-def feature_keys(group: h5py.Group, prefix: str = "") -> Iterator[str]:
-    """Paths of all groups at or below `group` that hold `keypoints`."""
-    for name in group:
-        if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
-            continue
-        member = group[name]
-        if not isinstance(member, h5py.Group):
-            continue
-        if _has_keypoints(member):
-            yield prefix + name
-        else:
-            yield from feature_keys(member, f"{prefix}{name}/")
+    def _keys(self, root: h5g.GroupID) -> Iterator[str]:
+        return feature_keys(root)
 
 
-def _has_keypoints(group: h5py.Group) -> bool:
-    """A group `keypoints` instead of a dataset is a folder of images with that name."""
-    if isinstance(group.get("keypoints", getlink=True), h5py.ExternalLink):
-        return True
-    return group.get("keypoints", getclass=True) is h5py.Dataset
+def _positions(keypoints: h5d.DatasetID) -> np.ndarray:
+    return np.ascontiguousarray(read_dataset(keypoints)[:, :2], np.float32)
+
+
+def _uncertainty(keypoints: h5d.DatasetID) -> float:
+    if not has_attribute(keypoints, "uncertainty"):
+        return 1.0
+    return float(read_attribute(keypoints, "uncertainty"))
+
+
+def _optional(group: h5g.GroupID, name: str) -> np.ndarray | None:
+    return np.asarray(read_array(group, name), np.float32) if has_link(group, name) else None
+
+
+def _turned(group: h5g.GroupID) -> np.ndarray | None:
+    """(3, N, D) float32 descriptors of the turned image, where the store has them."""
+    if not has_link(group, TURNED[0]):
+        return None
+    return np.stack([_rows_first(read_array(group, name)) for name in TURNED])
+
+
+def _rows_first(descriptors: np.ndarray) -> np.ndarray:
+    """(D, N) of any precision -> (N, D) float32."""
+    return np.ascontiguousarray(descriptors.T, np.float32)
+
+
+def feature_keys(root: h5g.GroupID) -> Iterator[str]:
+    """Paths of all groups that hold keypoints, themselves or by a link to another file.
+
+    A group `keypoints` instead of a dataset is a folder of images with that name.
+    """
+    found = {
+        path.removesuffix("/keypoints")
+        for path, is_external in links_called(root, "keypoints")
+        if "/" in path and (is_external or is_dataset(root, path))
+    }
+    folders = {key.rpartition("/")[0] for key in found}
+    inside = {folder for folder in folders if _parts(folder) & found}
+    yield from sorted(key for key in found if key.rpartition("/")[0] not in inside)
+
+
+def _parts(folder: str) -> set[str]:
+    """A folder and all folders above it."""
+    return {folder, *(str(parent) for parent in PurePosixPath(folder).parents)}

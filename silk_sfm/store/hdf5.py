@@ -12,13 +12,17 @@ from types import TracebackType
 from typing import Self
 
 import h5py
+from h5py import h5g
 
 from silk_sfm.errors import StoreError
 from silk_sfm.files import whole_file
+from silk_sfm.store.arrays import external_target, open_group
 
 MAX_OPEN_SHARDS = 64
-LIBRARY_VERSIONS = ("v108", "v110")
-"""Compact groups, readable by every HDF5 since 1.10 (2016)."""
+LIBRARY_VERSIONS = ("v110", "v110")
+"""Compact groups and small indices of compressed arrays; every HDF5 since 1.10 (2016) reads it."""
+MEMORY_BLOCK = 2**20
+"""Bytes by which a file in memory grows."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -58,10 +62,21 @@ def _write_failure(path: Path, error: OSError) -> str:
 
 def file_image(fill: Callable[[h5py.File], None], start: bytes | None = None) -> bytes:
     """The bytes of an HDF5 file that `fill` writes; `start` is a file to add to."""
-    with h5py.File.in_memory(start, libver=LIBRARY_VERSIONS) as file:
+    with file_in_memory(start) as file:
         fill(file)
-        file.flush()
-        return bytes(file.id.get_file_image())
+        return bytes_of(file)
+
+
+def file_in_memory(start: bytes | None = None) -> h5py.File:
+    """An HDF5 file that is not on disk yet; `start` is a file to add to."""
+    return h5py.File.in_memory(start, block_size=MEMORY_BLOCK, libver=LIBRARY_VERSIONS)
+
+
+def bytes_of(file: h5py.File) -> bytes:
+    """The bytes of a file in memory."""
+    file.flush()
+    image: bytes = file.id.get_file_image()
+    return image
 
 
 class Closing(ABC):
@@ -98,16 +113,21 @@ class LinkedFile(Closing):
         self._shards.clear()
         self.file.close()
 
-    def group(self, key: str, member: str | None = None) -> h5py.Group:
+    @property
+    def root(self) -> h5g.GroupID:
+        """The top group of the file, for the functions of `arrays`."""
+        return self.file.id
+
+    def group(self, key: str, member: str | None = None) -> h5g.GroupID:
         """The group `key`: through its own link, or through that of its dataset `member`.
 
         Raises StoreError when the data a link leads to is missing or damaged; KeyError without it.
         """
-        link = self.file.get(f"{key}/{member}" if member else key, getlink=True)
-        if isinstance(link, h5py.ExternalLink):
-            found = self._shard(link.filename)[link.path]
-            return found.parent if member else found
-        return self.file[key]
+        target = external_target(self.root, f"{key}/{member}" if member else key)
+        if target is None:
+            return open_group(self.root, key)
+        name, path = target
+        return open_group(self._shard(name).id, path.rpartition("/")[0] if member else path)
 
     def _shard(self, name: str) -> h5py.File:
         shard = self._shards.pop(name, None)

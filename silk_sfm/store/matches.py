@@ -11,11 +11,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import h5py
 import numpy as np
+from h5py import h5g
 
 from silk_sfm.errors import StoreError
 from silk_sfm.features import Matches
+from silk_sfm.store.arrays import (
+    add_external_link,
+    has_link,
+    is_group,
+    member_names,
+    open_group,
+    read_array,
+    require_group,
+    write_compressed,
+)
 from silk_sfm.store.hdf5 import Closing, LinkedFile
 from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
@@ -56,10 +66,10 @@ class PairReader(Closing):
         self._linked.close()
 
     def __len__(self) -> int:
-        return sum(1 for _ in pair_keys(self._linked.file))
+        return sum(1 for _ in pair_keys(self._linked.root))
 
     def __contains__(self, pair: Pair) -> bool:
-        return self._find(pair) is not None
+        return any(self._open(key) is not None for key, _ in _places(pair))
 
     def pairs(self, names: Iterable[str]) -> list[Pair]:
         """The pairs of the store, by the image names behind them, sorted.
@@ -75,37 +85,35 @@ class PairReader(Closing):
                 raise StoreError(
                     f"`{other}` and `{name}` have one name in {self.path}. Rename one."
                 )
-        found = sorted(self._names_of(key, by_key) for key in pair_keys(self._linked.file))
+        found = sorted(self._names_of(key, by_key) for key in pair_keys(self._linked.root))
         first_met = {frozenset(pair): pair for pair in reversed(found)}
         return [pair for pair in found if first_met[frozenset(pair)] == pair]
 
-    def group(self, pair: Pair) -> tuple[h5py.Group, bool]:
+    def group(self, pair: Pair) -> tuple[h5g.GroupID, bool]:
         """The group of a pair, and whether it holds the pair in the other order.
 
         Raises StoreError when the store does not hold the pair.
         """
-        found = self._find(pair)
-        if found is None:
-            raise StoreError(f"{self.path} holds no pair `{pair[0]}` `{pair[1]}`.")
-        key, swapped = found
-        return self._linked.group(key), swapped
+        for key, swapped in _places(pair):
+            group = self._open(key)
+            if group is not None:
+                return group, swapped
+        raise StoreError(f"{self.path} holds no pair `{pair[0]}` `{pair[1]}`.")
 
-    def groups(self) -> Iterator[h5py.Group]:
+    def groups(self) -> Iterator[h5g.GroupID]:
         """The group of every pair."""
-        return map(self._linked.group, pair_keys(self._linked.file))
+        return map(self._linked.group, pair_keys(self._linked.root))
 
     @property
     def digest(self) -> str:
         """Names these matches for the stores made from them; see `store_digest`."""
         return store_digest(self._linked.file, self.path)
 
-    def _find(self, pair: Pair) -> tuple[str, bool] | None:
-        """The key of a pair, as hloc looks for it: today's naming, then the old one, both ways."""
-        for key_of in (pair_key, old_pair_key):
-            for candidate, swapped in ((pair, False), (pair[::-1], True)):
-                if self._linked.file.get(key_of(candidate), getlink=True) is not None:
-                    return key_of(candidate), swapped
-        return None
+    def _open(self, key: str) -> h5g.GroupID | None:
+        try:
+            return self._linked.group(key)
+        except KeyError:
+            return None
 
     def _names_of(self, key: str, by_key: dict[str, str]) -> Pair:
         separator = "/" if "/" in key else "_"
@@ -136,11 +144,11 @@ class MatchStore(PairReader):
         return map(decode_matches, self.groups())
 
 
-class PairWriter(ShardWriter[tuple[Value, int]]):
+class PairWriter(ShardWriter[tuple[Value, int], None]):
     """Adds something per pair to a store; a subclass says how it is written (`_encode`)."""
 
     @abstractmethod
-    def _encode(self, group: h5py.Group, value: Value, n_keypoints: int) -> None:
+    def _encode(self, group: h5g.GroupID, value: Value, n_keypoints: int) -> None:
         """Write the value of a pair whose first image has `n_keypoints` keypoints."""
 
     def has_pair(self, pair: Pair) -> bool:
@@ -151,23 +159,32 @@ class PairWriter(ShardWriter[tuple[Value, int]]):
         """Add the value of a pair whose first image has `n_keypoints` keypoints."""
         self.add(pair_key(pair), (value, n_keypoints))
 
-    def _fill(self, file: h5py.File, key: str, value: tuple[Value, int]) -> None:
-        self._encode(file.create_group(key), *value)
+    def _fill(self, group: h5g.GroupID, value: tuple[Value, int]) -> None:
+        self._encode(group, *value)
 
-    def _link(self, index: h5py.File, key: str, shard: str, source: h5py.File) -> None:
+    def _read_entry(self, root: h5g.GroupID, key: str) -> None:
+        """A link tells all."""
+
+    def _link(self, index: h5g.GroupID, key: str, shard: str, entry: None) -> None:
         first, _, second = key.rpartition("/")
-        group = index.require_group(first)  # made implicitly, it would hold the time of day
-        group[second] = h5py.ExternalLink(shard, f"/{key}")
+        add_external_link(require_group(index, first), second, shard, f"/{key}")
 
-    def _keys(self, file: h5py.File) -> Iterator[str]:
-        return pair_keys(file)
+    def _keys(self, root: h5g.GroupID) -> Iterator[str]:
+        return pair_keys(root)
 
 
 class MatchWriter(PairWriter[Matches]):
     """Adds matches to a store."""
 
-    def _encode(self, group: h5py.Group, value: Matches, n_keypoints: int) -> None:
+    def _encode(self, group: h5g.GroupID, value: Matches, n_keypoints: int) -> None:
         encode_matches(group, value, n_keypoints)
+
+
+def _places(pair: Pair) -> Iterator[tuple[str, bool]]:
+    """Where hloc looks for a pair: today's naming, then the old one, both ways (True: swapped)."""
+    for key_of in (pair_key, old_pair_key):
+        yield key_of(pair), False
+        yield key_of(pair[::-1]), True
 
 
 def old_pair_key(pair: Pair) -> str:
@@ -180,29 +197,32 @@ def _swap(matches: Matches) -> Matches:
     return Matches(np.ascontiguousarray(matches.indices[order, ::-1]), matches.scores[order])
 
 
-def encode_matches(group: h5py.Group, matches: Matches, n_keypoints: int) -> None:
+def encode_matches(group: h5g.GroupID, matches: Matches, n_keypoints: int) -> None:
     """Write matches as hloc does, one entry per keypoint of the first image."""
     matches0 = np.full(n_keypoints, -1, np.int32)
     scores0 = np.zeros(n_keypoints, np.float16)
     matches0[matches.indices[:, 0]] = matches.indices[:, 1]
     scores0[matches.indices[:, 0]] = matches.scores
-    small = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if n_keypoints else {}
-    group.create_dataset("matches0", data=matches0, **small)
-    group.create_dataset("matching_scores0", data=scores0, **small)
+    write_compressed(group, "matches0", matches0)
+    write_compressed(group, "matching_scores0", scores0)
 
 
-def decode_matches(group: h5py.Group) -> Matches:
+def decode_matches(group: h5g.GroupID) -> Matches:
     """Read what `encode_matches` or hloc wrote, sorted by the keypoint of the first image."""
-    matches0 = group["matches0"][()]
+    matches0 = read_array(group, "matches0")
     rows = np.flatnonzero(matches0 > -1)
-    indices = np.stack([rows, matches0[rows]], axis=1).astype(np.int32)
-    return Matches(indices, group["matching_scores0"][()][rows].astype(np.float32))
+    indices = np.empty((len(rows), 2), np.int32)
+    indices[:, 0], indices[:, 1] = rows, matches0[rows]
+    return Matches(indices, read_array(group, "matching_scores0")[rows].astype(np.float32))
 
 
-def pair_keys(file: h5py.File) -> Iterator[str]:
+def pair_keys(root: h5g.GroupID) -> Iterator[str]:
     """`name0/name1` of every pair; `name0_name1` where an early hloc wrote it."""
-    for first in file:
-        if file.get(f"{first}/matches0", getlink=True) is not None:
+    for first in member_names(root):
+        if not is_group(root, first):
+            continue
+        inner = open_group(root, first)
+        if has_link(inner, "matches0"):
             yield first
-        elif isinstance(file[first], h5py.Group):
-            yield from (f"{first}/{second}" for second in file[first])
+        else:
+            yield from (f"{first}/{second}" for second in member_names(inner))

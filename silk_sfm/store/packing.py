@@ -11,7 +11,7 @@ from silk_sfm.errors import StoreError
 from silk_sfm.files import whole_file
 from silk_sfm.store.hdf5 import LIBRARY_VERSIONS, LinkedFile, explained
 from silk_sfm.store.lock import WriterLock
-from silk_sfm.store.shards import (
+from silk_sfm.store.shard_files import (
     LAST_SHARD,
     check_shards,
     is_packed,

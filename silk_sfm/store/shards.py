@@ -13,43 +13,54 @@ import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import h5py
+from h5py import h5g
 
 from silk_sfm.errors import StoreError
 from silk_sfm.files import remove_parts
+from silk_sfm.store.arrays import add_group
+from silk_sfm.store.finishing import FileInWriting
 from silk_sfm.store.hdf5 import (
     Closing,
     LinkedFile,
+    bytes_of,
     explained,
     file_image,
+    file_in_memory,
     make_folder,
     write_whole,
 )
 from silk_sfm.store.lock import WriterLock
 from silk_sfm.store.provenance import GENERATION, Provenance
+from silk_sfm.store.shard_files import (
+    LAST_SHARD,
+    check_shards,
+    generation_of,
+    is_packed,
+    shard_folder,
+    shard_name,
+    shards_of,
+)
 
 FLUSH_SECONDS = 3.0
 """A killed run loses at most the results of this time."""
+SHARD_BYTES = 2**26
+"""A shard of this size is written before its time: up to three are in memory."""
 INDEX_SHARE = 0.02
 """The index is rewritten so rarely that this takes at most this share of a run."""
-LAST_SHARD = "last_shard"
-
 Value = TypeVar("Value")
+Entry = TypeVar("Entry")
 
 
-def shard_folder(path: Path) -> Path:
-    """Where the shards of a store lie: beside it."""
-    return path.with_name(path.name + ".shards")
-
-
-class ShardWriter(Closing, Generic[Value]):
+class ShardWriter(Closing, Generic[Value, Entry]):
     """Adds values to a store; use it in a `with` block, which also saves on Ctrl-C and errors.
 
-    A kind of store says how a value becomes a group (`_fill`) and how the index leads to it
-    (`_link`).
+    A kind of store says how a value becomes a group (`_fill`), what the index tells of it (an
+    `Entry`) and how the index leads to it (`_link`). Shards go to disk in a thread of their own.
     """
 
     def __init__(self, path: Path, provenance: Provenance, overwrite: bool = False) -> None:
@@ -59,8 +70,10 @@ class ShardWriter(Closing, Generic[Value]):
         self.path = path
         self.provenance = provenance
         self.folder = shard_folder(path)
-        self._unsaved: dict[str, Value] = {}
-        self._unlinked: list[tuple[str, list[str]]] = []
+        self._shard: h5py.File | None = None  # in memory, until it is finished
+        self._unsaved: dict[str, Entry] = {}
+        self._unlinked: dict[int, dict[str, Entry]] = {}
+        self._writing: tuple[FileInWriting, dict[str, Entry]] | None = None
         self._last_flush = self._last_index = time.monotonic()
         self._index_seconds = 0.0
         self._generation = 0
@@ -74,15 +87,19 @@ class ShardWriter(Closing, Generic[Value]):
             raise
 
     @abstractmethod
-    def _fill(self, file: h5py.File, key: str, value: Value) -> None:
-        """Write `value` as the group `key` of a shard."""
+    def _fill(self, group: h5g.GroupID, value: Value) -> Entry:
+        """Write `value` into its group of a shard; returns what the index is to tell of it."""
 
     @abstractmethod
-    def _link(self, index: h5py.File, key: str, shard: str, source: h5py.File) -> None:
+    def _read_entry(self, root: h5g.GroupID, key: str) -> Entry:
+        """What `_fill` returned for the group `key` of a finished shard."""
+
+    @abstractmethod
+    def _link(self, index: h5g.GroupID, key: str, shard: str, entry: Entry) -> None:
         """Make `key` of the index lead to the group of the same name in the file `shard`."""
 
     @abstractmethod
-    def _keys(self, file: h5py.File) -> Iterator[str]:
+    def _keys(self, root: h5g.GroupID) -> Iterator[str]:
         """The keys that a shard or an index holds."""
 
     def __contains__(self, key: str) -> bool:
@@ -95,21 +112,51 @@ class ShardWriter(Closing, Generic[Value]):
         """Add a value; it is on disk a few seconds later. A key that exists is an error."""
         if key in self._known:
             raise StoreError(f"{self.path} already holds `{key}`.")
-        self._unsaved[key] = value
+        if self._shard is None:
+            self._shard = file_in_memory()
+            self._begin_shard(self._shard)
+        self._unsaved[key] = add_group(self._shard.id, key, partial(self._fill, value=value))
         self._known.add(key)
-        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
-            self.flush()
+        is_large = self._shard.id.get_filesize() > SHARD_BYTES
+        if is_large or time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            self._finish_shard()
+            self._renew_index()
 
     def flush(self) -> None:
-        """Write what was added as a finished shard; now and then renew the index."""
-        if self._unsaved:
-            name = f"{self._last_shard + 1:06d}.h5"
-            write_whole(self.folder / name, file_image(self._fill_shard))
-            saved, self._unsaved = list(self._unsaved), {}
-            self._last_shard += 1
-            self._unlinked.append((name, saved))
-        now = self._last_flush = time.monotonic()
-        if now - self._last_index > max(FLUSH_SECONDS, self._index_seconds / INDEX_SHARE):
+        """Bring what was added to the disk as a finished shard; now and then renew the index."""
+        self._finish_shard()
+        self._wait_for_disk()
+        self._renew_index()
+
+    def _finish_shard(self) -> None:
+        """Hand the shard to the thread that writes it, once the one before is on disk."""
+        self._wait_for_disk()
+        self._last_flush = time.monotonic()
+        if self._shard is None:
+            return
+        path = self.folder / shard_name(self._last_shard + 1)
+        writing, filled = FileInWriting(path, bytes_of(self._shard)), self._shard
+        # no call within: Ctrl-C finds the shard either here or there
+        self._writing, self._shard, self._unsaved = (writing, self._unsaved), None, {}
+        writing.start()
+        filled.close()
+
+    def _wait_for_disk(self) -> None:
+        """Raises StoreError when the shard cannot be written; it is kept for another try.
+
+        After Ctrl-C it may be called again at any point: the same is noted once more.
+        """
+        if self._writing is not None:
+            writing, entries = self._writing
+            writing.wait()
+            self._last_shard = int(writing.path.stem)
+            self._unlinked[self._last_shard] = entries
+            self._writing = None
+
+    def _renew_index(self) -> None:
+        if time.monotonic() - self._last_index > max(
+            FLUSH_SECONDS, self._index_seconds / INDEX_SHARE
+        ):
             self._write_index()
 
     def close(self) -> None:
@@ -118,6 +165,8 @@ class ShardWriter(Closing, Generic[Value]):
             self.flush()
             self._write_index()
         finally:
+            if self._shard is not None:  # the one before could not be written
+                self._shard.close()
             self._lock.release()
 
     def _open(self, overwrite: bool) -> None:
@@ -132,7 +181,7 @@ class ShardWriter(Closing, Generic[Value]):
         if is_packed(self.path):
             self._unpack()
         with LinkedFile(self.path) as index:
-            self._known = set(self._keys(index.file))
+            self._known = set(self._keys(index.root))
             self._last_shard = int(index.file.attrs[LAST_SHARD])
         self._generation = generation_of(self.path)
         self._recover()
@@ -178,12 +227,12 @@ class ShardWriter(Closing, Generic[Value]):
         self._generation = generation_of(self.path)
         for shard in shards_of(self.path):  # left by a pack that was killed after its rename
             shard.unlink()
-        first = self.folder / f"{1:06d}.h5"
+        first = self.folder / shard_name(1)
         try:
             os.link(self.path, first)
         except OSError:  # a file system without hard links
             shutil.copyfile(self.path, first)
-        self._unlinked = [(first.name, self._keys_of(first))]
+        self._unlinked = {1: self._entries_of(first)}
         write_whole(self.path, file_image(self._start_with_links))
 
     def _start_with_links(self, file: h5py.File) -> None:
@@ -196,70 +245,37 @@ class ShardWriter(Closing, Generic[Value]):
         remove_parts(self.path)
         for part in self.folder.glob(".*.part-*"):
             part.unlink()
-        self._unlinked = [
-            (shard.name, self._keys_of(shard))
+        self._unlinked = {
+            int(shard.stem): self._entries_of(shard)
             for shard in shards_of(self.path)
             if int(shard.stem) > self._last_shard
-        ]
-        for name, keys in self._unlinked:
-            self._known.update(keys)
-            self._last_shard = max(self._last_shard, int(Path(name).stem))
+        }
+        for number, entries in self._unlinked.items():
+            self._known.update(entries)
+            self._last_shard = max(self._last_shard, number)
         self._write_index()
 
-    def _keys_of(self, shard: Path) -> list[str]:
+    def _entries_of(self, shard: Path) -> dict[str, Entry]:
         with LinkedFile(shard) as source:
-            return list(self._keys(source.file))
+            root = source.root
+            return {key: self._read_entry(root, key) for key in self._keys(root)}
 
-    def _fill_shard(self, file: h5py.File) -> None:
+    def _begin_shard(self, file: h5py.File) -> None:
         self.provenance.write(file)
         file.attrs[GENERATION] = self._generation
-        for key, value in self._unsaved.items():
-            self._fill(file, key, value)
 
     def _write_index(self) -> None:
         if not self._unlinked:
             return
         started = time.monotonic()
         write_whole(self.path, file_image(self._add_links, self.path.read_bytes()))
-        self._unlinked = []
+        self._unlinked = {}
         self._last_index = time.monotonic()
         self._index_seconds = self._last_index - started
 
     def _add_links(self, index: h5py.File) -> None:
-        for name, keys in self._unlinked:
-            with LinkedFile(self.folder / name) as shard:
-                for key in keys:
-                    self._link(index, key, f"{self.folder.name}/{name}", shard.file)
-            index.attrs[LAST_SHARD] = int(Path(name).stem)
-
-
-def check_shards(path: Path, last_shard: int) -> None:
-    """Raises StoreError when a shard that the index of a store leads to is not there."""
-    there = {int(shard.stem) for shard in shards_of(path)}
-    lost = sorted(set(range(1, last_shard + 1)) - there)
-    if lost:
-        raise StoreError(
-            f"{path} leads to {shard_folder(path).name}/{lost[0]:06d}.h5, which is not there. "
-            "Put it back, or --overwrite to start anew."
-        )
-
-
-def generation_of(path: Path) -> int:
-    """How often a store was started anew; 0 for one that cannot be read."""
-    try:
-        with LinkedFile(path) as store:
-            return int(store.file.attrs.get(GENERATION, 0))
-    except StoreError:
-        return 0
-
-
-def shards_of(path: Path) -> list[Path]:
-    """The finished shards of a store, in the order in which they were written."""
-    folder = shard_folder(path)
-    return sorted(path for path in folder.glob("*.h5") if path.stem.isdigit())
-
-
-def is_packed(path: Path) -> bool:
-    """Is the store one plain file?"""
-    with LinkedFile(path) as store:
-        return LAST_SHARD not in store.file.attrs
+        done = int(index.attrs[LAST_SHARD])  # after Ctrl-C these may be there already
+        for number in sorted(number for number in self._unlinked if number > done):
+            for key, entry in self._unlinked[number].items():
+                self._link(index.id, key, f"{self.folder.name}/{shard_name(number)}", entry)
+            index.attrs[LAST_SHARD] = number

@@ -7,12 +7,14 @@ The group of a pair has the attributes `kind`, `matrix` (3, 3) float64, `thresho
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-import h5py
 import numpy as np
+from h5py import h5g
 
 from silk_sfm.errors import StoreError
 from silk_sfm.features import TwoViewGeometry
+from silk_sfm.store.arrays import has_attribute, read_attribute, read_text, write_attribute
 from silk_sfm.store.matches import Pair, PairReader, PairWriter, decode_matches, encode_matches
 
 
@@ -25,7 +27,7 @@ class VerifiedStore(PairReader):
         Raises StoreError when it is not there or not verified.
         """
         group, swapped = self.group(pair)
-        if swapped or "matrix" not in group.attrs:
+        if swapped or not has_attribute(group, "matrix"):
             raise StoreError(
                 f"{self.path} holds no two-view geometry of `{pair[0]}` `{pair[1]}`. "
                 "Give the output of `silk-sfm verify`."
@@ -35,27 +37,28 @@ class VerifiedStore(PairReader):
     def values(self) -> Iterator[TwoViewGeometry]:
         """The geometry of every pair. Raises StoreError when the store is not a verified one."""
         for group in self.groups():
-            if "matrix" not in group.attrs:
+            if not has_attribute(group, "matrix"):
                 raise StoreError(f"{self.path} holds no two-view geometries.")
             yield _decode(group)
 
 
-def _decode(group: h5py.Group) -> TwoViewGeometry:
+def _decode(group: h5g.GroupID) -> TwoViewGeometry:
+    kind: Any = read_text(group, "kind")
     return TwoViewGeometry(
-        kind=group.attrs["kind"],
-        matrix=np.asarray(group.attrs["matrix"], np.float64),
+        kind=kind,
+        matrix=np.asarray(read_attribute(group, "matrix"), np.float64),
         inliers=decode_matches(group),
-        threshold_px=float(group.attrs["threshold_px"]),
-        n_tentative=int(group.attrs["n_tentative"]),
+        threshold_px=float(read_attribute(group, "threshold_px")),
+        n_tentative=int(read_attribute(group, "n_tentative")),
     )
 
 
 class VerifiedWriter(PairWriter[TwoViewGeometry]):
     """Adds two-view geometries to a store."""
 
-    def _encode(self, group: h5py.Group, value: TwoViewGeometry, n_keypoints: int) -> None:
+    def _encode(self, group: h5g.GroupID, value: TwoViewGeometry, n_keypoints: int) -> None:
         encode_matches(group, value.inliers, n_keypoints)
-        group.attrs["kind"] = value.kind
-        group.attrs["matrix"] = value.matrix
-        group.attrs["threshold_px"] = value.threshold_px
-        group.attrs["n_tentative"] = value.n_tentative
+        write_attribute(group, "kind", value.kind)
+        write_attribute(group, "matrix", value.matrix)
+        write_attribute(group, "threshold_px", np.array(value.threshold_px, np.float64))
+        write_attribute(group, "n_tentative", np.array(value.n_tentative, np.int64))

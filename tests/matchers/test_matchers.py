@@ -79,10 +79,9 @@ def test_descriptors_that_cannot_be_matched(matcher: Matcher) -> None:
     for bad in (np.nan, np.inf):
         broken = good.descriptors.copy()
         broken[3, 7] = bad
-        with pytest.raises(StoreError, match="descriptors of image a hold NaN or infinity"):
-            matcher(features(broken), good)
-        with pytest.raises(StoreError, match="descriptors of image b hold NaN or infinity"):
-            matcher(good, features(broken))
+        for pair in ((features(broken), good), (good, features(broken))):
+            with pytest.raises(StoreError, match="descriptors hold NaN or infinity; extract the"):
+                matcher(*pair)
 
 
 @pytest.mark.parametrize(

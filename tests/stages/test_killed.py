@@ -8,7 +8,7 @@ import pytest
 from commands import finish, start
 from small_photos import write_small_photos, write_small_weights
 
-from silk_sfm.store.shards import shard_folder
+from silk_sfm.store.shard_files import shard_folder
 
 N_IMAGES = 30
 N_KILLS = 8

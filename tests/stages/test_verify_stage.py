@@ -11,7 +11,7 @@ from many_view_scene import SIZE, TRUE, ManyViewScene, many_view_scene
 from shared_data import shared
 
 from silk_sfm.colmap.cameras import mean_focal
-from silk_sfm.colmap.intrinsics import intrinsics_digest
+from silk_sfm.colmap.intrinsics import read_intrinsics
 from silk_sfm.features import LocalFeatures, Matches
 from silk_sfm.geometry.epipolar import sampson_error
 from silk_sfm.stages.verify import pair_seed
@@ -122,7 +122,7 @@ def test_known_intrinsics_give_essential_matrices(
     verify(root, tmp_path / "v.h5", "--intrinsics", root / "cameras.txt")
     with VerifiedStore(tmp_path / "v.h5") as store:
         assert store.provenance is not None
-        assert store.provenance.inputs["intrinsics"] == intrinsics_digest(root / "cameras.txt")
+        assert store.provenance.inputs["intrinsics"] == read_intrinsics(root / "cameras.txt").digest
         for a, b in store.pairs(scene.names):
             geometry = store[a, b]
             assert geometry.kind == "essential"

@@ -192,6 +192,17 @@ def test_no_features_in_the_file(tmp_path: Path) -> None:
         FeatureStore(tmp_path / "f.h5")
 
 
+def test_images_are_found_at_any_depth(tmp_path: Path) -> None:
+    """A folder may be called `keypoints`, and what lies inside of an image's group is no image."""
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        for key in ("b.jpg", "a/c.jpg", "keypoints/d.jpg", "e/keypoints/f.jpg", "b.jpg/more/g"):
+            file[f"{key}/keypoints"] = np.zeros((1, 2))
+        file["keypoints of nothing"] = 1
+        file["h/keypoints_old"] = 1
+    with FeatureStore(tmp_path / "f.h5") as store:
+        assert store.names == ["a/c.jpg", "b.jpg", "e/keypoints/f.jpg", "keypoints/d.jpg"]
+
+
 def test_inconsistent_foreign_features(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         group = file.create_group("a.jpg")
