@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN = .venv/bin/
 
-.PHONY: demo test lint style clean
+.PHONY: demo test lint style bench clean
 
 demo: .venv/installed
 	$(RUN)silk-sfm demo demo_out
@@ -16,6 +16,9 @@ lint: .venv/installed
 	$(RUN)ruff check .
 	$(RUN)mypy silk_sfm
 	$(RUN)lint-imports
+
+bench: .venv/installed
+	$(RUN)pytest tests/benchmarks --benchmark-enable
 
 style: .venv/installed
 	$(RUN)python tests/style_figures.py silk_sfm

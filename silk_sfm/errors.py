@@ -33,3 +33,7 @@ class StoreError(SilkSfmError):
 
 class ReconstructionError(SilkSfmError):
     """No model could be made; the message names the stage that starved."""
+
+
+class DatasetError(SilkSfmError):
+    """A data set cannot be evaluated: a file of it is missing, malformed or contradicts another."""

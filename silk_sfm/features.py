@@ -22,6 +22,12 @@ class LocalFeatures:
     descriptors: (N, D) float32, rows of unit length
     image_size: (width, height) of the image whose pixels the keypoints count
     uncertainty: standard deviation of a keypoint in those pixels
+    scales: (N,) float32 pixels, the size of what a keypoint stands for, as its method counts it
+        (SIFT: sigma of its Gaussian); None when the method has none
+    orientations: (N,) float32 degrees from the x axis towards the y axis; None likewise
+    method: name of the extractor, as far as it is known
+    turned: (3, N, D) float32, the descriptors when the image is turned by 90, 180 and 270 degrees
+        counter-clockwise; a row of zeros where there is none; None without such a search
     """
 
     keypoints: np.ndarray
@@ -29,6 +35,10 @@ class LocalFeatures:
     descriptors: np.ndarray
     image_size: tuple[int, int]
     uncertainty: float = 1.0
+    scales: np.ndarray | None = None
+    orientations: np.ndarray | None = None
+    method: str = ""
+    turned: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_shapes(
@@ -41,6 +51,13 @@ class LocalFeatures:
             scores=(self.scores, np.float32),
             descriptors=(self.descriptors, np.float32),
         )
+        for name, values in (("scales", self.scales), ("orientations", self.orientations)):
+            if values is not None:
+                check_shapes(scores=(self.scores, "N"), **{name: (values, "N")})
+                check_dtypes(**{name: (values, np.float32)})
+        if self.turned is not None:
+            check_shapes(descriptors=(self.descriptors, "N D"), turned=(self.turned, "3 N D"))
+            check_dtypes(turned=(self.turned, np.float32))
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -62,6 +79,8 @@ class LocalFeatures:
             keypoints=grid.to_raw(self.keypoints),
             image_size=grid.raw_size,
             uncertainty=self.uncertainty * grid.mean_scale,
+            scales=None if self.scales is None else self.scales * np.float32(grid.mean_scale),
+            orientations=None if self.orientations is None else grid.turn_to_raw(self.orientations),
         )
 
     def select(self, rows: np.ndarray) -> LocalFeatures:
@@ -71,6 +90,9 @@ class LocalFeatures:
             keypoints=self.keypoints[rows],
             scores=self.scores[rows],
             descriptors=self.descriptors[rows],
+            scales=None if self.scales is None else self.scales[rows],
+            orientations=None if self.orientations is None else self.orientations[rows],
+            turned=None if self.turned is None else self.turned[:, rows],
         )
 
 

@@ -11,7 +11,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import cattrs
 
@@ -56,10 +56,13 @@ def to_plain(options: Any) -> dict[str, Any]:
 
 def result_options(options: Any) -> dict[str, Any]:
     """The options that decide a result, as JSON-ready values: `to_plain` without neutral fields."""
-    chosen = [
-        field.name for field in dataclasses.fields(options) if "neutral" not in field.metadata
-    ]
-    return {name: value for name, value in to_plain(options).items() if name in chosen}
+    chosen: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if "neutral" not in field.metadata:
+            nested = dataclasses.is_dataclass(value)
+            chosen[field.name] = result_options(value) if nested else _plain_value(value)
+    return chosen
 
 
 def _plain_value(value: Any) -> Any:
@@ -77,6 +80,9 @@ def _refuse_unknown(options: type[Any], values: Mapping[str, Any], where: str) -
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"Did you mean `{close[0]}`?" if close else f"Known: {', '.join(known)}."
             raise ConfigError(f"{where}: unknown key `{key}`. {hint}")
+    for name, kind in get_type_hints(options).items():
+        if dataclasses.is_dataclass(kind) and isinstance(values.get(name), Mapping):
+            _refuse_unknown(cast("type[Any]", kind), values[name], f"{where}: {name}")
 
 
 def _converter() -> cattrs.Converter:

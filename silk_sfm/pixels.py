@@ -83,6 +83,13 @@ class PixelGrid:
         raw = raw_from_upright(upright, self.raw_size, self.orientation)
         return np.asarray(raw, xy_input.dtype)
 
+    def turn_to_raw(self, degrees: np.ndarray) -> np.ndarray:
+        """(N,) directions in the input -> the same in the raw file; degrees from x towards y."""
+        radians = np.deg2rad(degrees.astype(np.float64))
+        heads = np.stack([np.cos(radians), np.sin(radians)], axis=1)
+        x, y = (self.to_raw(heads) - self.to_raw(np.zeros((1, 2)))).T
+        return np.asarray(np.rad2deg(np.arctan2(y, x)) % 360, degrees.dtype)
+
     def to_input(self, xy_raw: np.ndarray) -> np.ndarray:
         """(N, 2) raw pixels -> (N, 2) input pixels, in the dtype given."""
         upright = upright_from_raw(xy_raw.astype(np.float64), self.raw_size, self.orientation)

@@ -69,6 +69,22 @@ class Extractor(Protocol):
 
 
 @runtime_checkable
+class Describer(Protocol):
+    """Describes places that another method found; many extractors can do this, too."""
+
+    about: ClassVar[About]
+    channels: ClassVar[Literal["grey", "rgb"]]
+    descriptor_size: int
+    weights_digest: str
+
+    def describe(self, image: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+        """(N, D) float32 descriptors of unit length at (N, 2) float32 (x, y) pixels of `image`.
+
+        All numbers are finite; a keypoint beyond what the method sees gets the nearest descriptor.
+        """
+
+
+@runtime_checkable
 class Matcher(Protocol):
     """Finds which keypoints of two images show the same thing; made by `Class(options, device)`."""
 
@@ -76,6 +92,28 @@ class Matcher(Protocol):
 
     def __call__(self, a: LocalFeatures, b: LocalFeatures) -> Matches:
         """At most one match per keypoint, sorted by the keypoint of image a."""
+
+
+@runtime_checkable
+class PreparingMatcher(Matcher, Protocol):
+    """A matcher that does once an image what else it would do for each pair of it.
+
+    `matcher(a, b)` gives what `matcher.match(matcher.prepare(a), matcher.prepare(b))` gives. On the
+    CPU `match` is called for several pairs at a time, each in a thread.
+    """
+
+    device: str
+    """Where it computes: `cpu`, `cuda`, ..."""
+
+    def prepare(self, features: LocalFeatures) -> Any:
+        """What `match` takes of an image: checked, converted, on the device.
+
+        It is kept in memory while pairs of the image are matched; with an attribute `nbytes` it
+        says how much that takes, else the features count.
+        """
+
+    def match(self, a: Any, b: Any) -> Matches:
+        """At most one match per keypoint of two prepared images, sorted by that of image a."""
 
 
 @runtime_checkable

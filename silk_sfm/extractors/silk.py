@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from silk_sfm.errors import ConfigError, ImageError
 from silk_sfm.features import LocalFeatures
 from silk_sfm.nn.detection import REMOVED, DetectionOptions, detect_logits, refine
 from silk_sfm.nn.flat import constant_around
+from silk_sfm.nn.inference import Arithmetic, inference_for
 from silk_sfm.nn.tiling import TiledSilk
 from silk_sfm.nn.weights import load_silk, weights_digest
 from silk_sfm.options import neutral
@@ -35,13 +36,20 @@ class SilkOptions(DetectionOptions):
     padding: Literal[0, 1] = 0
     """Of the convolutions: 0 finds nothing within 9 px (pvgg-4) of the border, 1 finds keypoints up
     to the border, less repeatable ones there."""
+    arithmetic: Arithmetic = "float32"
+    """Of the convolutions. bfloat16 takes half the time on a GPU, or on a CPU that computes with it
+    (AVX512-BF16, AMX), and moves some keypoints; without such hardware it is slower."""
     tile_pixels: int = neutral(2_000_000)
-    """Work on at most this many pixels at a time; bounds memory, does not change results."""
+    """An image of at most so many pixels is seen whole, a larger one in tiles of a quarter of that;
+    bounds memory (about 1 KB a pixel), does not change results."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.padding not in (0, 1):
             raise ConfigError(f"padding must be 0 or 1, got {self.padding}.")
+        if self.arithmetic not in get_args(Arithmetic):
+            known = ", ".join(get_args(Arithmetic))
+            raise ConfigError(f"arithmetic must be one of {known}, got {self.arithmetic}.")
         if self.tile_pixels < SMALLEST_TILE:
             raise ConfigError(
                 f"tile_pixels must be at least {SMALLEST_TILE}, got {self.tile_pixels}."
@@ -79,6 +87,7 @@ class Silk:
         self.options = options
         self.weights_digest = weights_digest(options.weights)
         self.network = load_silk(options.weights, options.padding).to(device)
+        self.inference = inference_for(self.network, options.arithmetic)
         self.descriptor_size = self.network.architecture.descriptor_size
         self._device = torch.device(device)
 
@@ -91,12 +100,26 @@ class Silk:
         """
         return self.choose(self.look(image), self.options)
 
+    def describe(self, image: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+        """(N, D) float32 descriptors of length 1 at (N, 2) pixels (x, y) of the image.
+
+        Bilinear between the four cells around a keypoint; the map of all descriptors is never made.
+        A keypoint beyond the map (9 px from the border without padding) gets the nearest cell's.
+        Raises ImageError as a call does.
+        """
+        self._check(image)
+        with torch.inference_mode():
+            pixels = torch.tensor(image, device=self._device)
+            tiled = TiledSilk(self.inference, pixels, self.options.tile_pixels)
+            yx = torch.tensor(keypoints[:, ::-1].copy(), device=self._device) - self.network.offset
+            return np.asarray(_between_cells(tiled, yx).cpu().numpy())
+
     def look(self, image: np.ndarray) -> SilkView:
         """The network's view of an image, from which keypoints can be chosen in several ways."""
         self._check(image)
         with torch.inference_mode():
             pixels = torch.tensor(image, device=self._device)
-            tiled = TiledSilk(self.network, pixels, self.options.tile_pixels)
+            tiled = TiledSilk(self.inference, pixels, self.options.tile_pixels, self.options)
             logits = tiled.logits()
             return SilkView(tiled, logits, self._informative(logits, pixels), image.shape)
 
@@ -142,3 +165,15 @@ class Silk:
             )
         if not (image.min() >= -0.5 and image.max() <= 1.5):  # resampling may overshoot a little
             raise ImageError(f"SiLK needs grey values in 0..1, got {image.min()} to {image.max()}.")
+
+
+def _between_cells(tiled: TiledSilk, yx: Tensor) -> Tensor:
+    """(N, D) unit descriptors at (N, 2) float positions (row, column) on the map of cells."""
+    last = yx.new_tensor([tiled.height - 1, tiled.width - 1])
+    yx = yx.clamp(min=torch.zeros_like(last), max=last)
+    corners = yx.new_tensor([(0, 0), (0, 1), (1, 0), (1, 1)])[:, None]  # (4, 1, 2)
+    first = yx.floor()
+    weights = (1 - corners - (yx - first)).abs().prod(dim=2, keepdim=True)  # (4, N, 1)
+    cells = torch.minimum(first + corners, last).long().flatten(0, 1)  # (4 N, 2)
+    unit = functional.normalize(tiled.raw_descriptors_at(cells[:, 0], cells[:, 1]), dim=1)
+    return functional.normalize((weights * unit.view(4, len(yx), unit.shape[1])).sum(dim=0), dim=1)

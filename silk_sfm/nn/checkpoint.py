@@ -120,11 +120,16 @@ def read_checkpoint(path: Path) -> dict[Any, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            loaded = _Unpickler(path, archive, _find_pickle(path, archive)).load()
+            loaded = _ZipUnpickler(path, archive, _find_pickle(path, archive)).load()
     except WeightsError:
         raise
     except Exception as error:  # a damaged pickle may fail in any way
         refuse(path, EXPECTED, f"a damaged file ({type(error).__name__}: {error})")
+    return check_dictionary(path, loaded)
+
+
+def check_dictionary(path: Path, loaded: object) -> dict[Any, Any]:
+    """What was loaded, when it is a dictionary; raises WeightsError otherwise."""
     if not isinstance(loaded, dict):
         refuse(path, EXPECTED, f"a {type(loaded).__name__}")
     return loaded
@@ -145,33 +150,40 @@ def _find_pickle(path: Path, archive: zipfile.ZipFile) -> str:
     return names[0]
 
 
-class _Unpickler(pickle.Unpickler):
+class InertUnpickler(pickle.Unpickler):
     """Builds tensors, plain containers and placeholders; see `find_class`."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, pickle_name: str) -> None:
-        super().__init__(io.BytesIO(archive.read(pickle_name)))
-        self._path = path
-        self._archive = archive
-        self._folder = pickle_name.removesuffix("data.pkl")
-        self._storages: dict[str, Tensor] = {}
+    def __init__(self, path: Path, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.path = path
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         """What stands for `module.name`; imports nothing."""
         name = _modern_name(module_name, global_name)
-        _refuse_code(self._path, name)
+        _refuse_code(self.path, name)
         if name in PLAIN_TYPES:
             return PLAIN_TYPES[name]
         if name.startswith("torch.") and name.removeprefix("torch.") in STORAGE_DTYPES:
-            return _StorageType(STORAGE_DTYPES[name.removeprefix("torch.")])
+            return StorageType(STORAGE_DTYPES[name.removeprefix("torch.")])
         if name in _TENSOR_BUILDERS:
             return _Builder(_TENSOR_BUILDERS[name])
         return type(name, (Placeholder,), {})
 
+
+class _ZipUnpickler(InertUnpickler):
+    """Takes the storages from the zip archive that the pickle lies in."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, pickle_name: str) -> None:
+        super().__init__(path, io.BytesIO(archive.read(pickle_name)))
+        self._archive = archive
+        self._folder = pickle_name.removesuffix("data.pkl")
+        self._storages: dict[str, Tensor] = {}
+
     def persistent_load(self, pid: Any, /) -> Tensor:
         """The storage ("storage", type, key, device, length) as a flat tensor, read once."""
         kind, storage_type, key, _, length = pid
-        if kind != "storage" or not isinstance(storage_type, _StorageType):
-            refuse(self._path, EXPECTED, f"a reference to {kind!r} of unknown type")
+        if kind != "storage" or not isinstance(storage_type, StorageType):
+            refuse(self.path, EXPECTED, f"a reference to {kind!r} of unknown type")
         if key not in self._storages:
             self._storages[key] = self._read_storage(key, storage_type.dtype, length)
         return self._storages[key]
@@ -180,13 +192,13 @@ class _Unpickler(pickle.Unpickler):
         name = f"{self._folder}data/{key}"
         expected, found = length * dtype.itemsize, self._archive.getinfo(name).file_size
         if found != expected:
-            refuse(self._path, f"{expected} bytes in its entry {name}", str(found))
+            refuse(self.path, f"{expected} bytes in its entry {name}", str(found))
         if length == 0:
             return torch.zeros(0, dtype=dtype)
         return torch.frombuffer(bytearray(self._archive.read(name)), dtype=dtype)
 
 
-class _StorageType:
+class StorageType:
     """Stands for `torch.FloatStorage` and the like."""
 
     __slots__ = ("dtype",)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,9 +14,10 @@ from torch import Tensor
 
 from silk_sfm.files import whole_file
 from silk_sfm.nn.architecture import ARCHITECTURES, Architecture, architecture_name
-from silk_sfm.nn.checkpoint import read_checkpoint, refuse
+from silk_sfm.nn.checkpoint import refuse
 from silk_sfm.nn.published import find_weights
 from silk_sfm.nn.silk import SilkNetwork
+from silk_sfm.nn.state import file_digest, is_safetensors, load_state, read_state
 
 FORMAT = "silk-sfm weights 1"
 
@@ -49,8 +49,7 @@ def load_silk(source: str | Path, padding: int = 0) -> SilkNetwork:
     path = find_weights(source)
     tensors = read_tensors(path)
     network = SilkNetwork(recognise(path, tensors), padding)
-    _check_tensors(path, tensors, network)
-    network.load_state_dict(dict(tensors))
+    load_state(network, tensors, path, architecture_name(network.architecture))
     return network.eval()
 
 
@@ -89,44 +88,15 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 def weights_digest(source: str | Path) -> str:
     """SHA-256 of a weights file, in hexadecimal."""
-    with find_weights(source).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(find_weights(source))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a weights file by our names, of whichever format it is."""
-    with path.open("rb") as file:
-        start = file.read(9)
-    if start.startswith(b"PK\x03\x04"):
-        return _read_published(path)
-    if start[8:9] != b"{":
-        refuse(path, "a zip checkpoint or a safetensors file", _describe(start))
-    return _read_safetensors(path)
-
-
-def _describe(start: bytes) -> str:
-    if not start:
-        return "an empty file"
-    if start[0] == 0x80:
-        return "a bare pickle, which is never read because it may run code"
-    return f"a file that starts with {start!r}"
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        refuse(path, "a safetensors file", f"{type(error).__name__}: {error}")
-
-
-def _read_published(path: Path) -> dict[str, Tensor]:
-    loaded = read_checkpoint(path)
-    state = loaded.get("state_dict", loaded)
-    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        refuse(path, "a `state_dict` of named tensors", f"the keys {list(loaded)[:5]}")
-    named = {clean_name(name): value for name, value in state.items() if name not in IGNORED_KEYS}
-    return {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    if is_safetensors(path):
+        return read_state(path)
+    state = read_state(path)
+    return {clean_name(name): value for name, value in state.items() if name not in IGNORED_KEYS}
 
 
 IGNORED_KEYS = frozenset({"_mods.ghost_similarity.ghost_sim"})
@@ -180,16 +150,3 @@ def _architecture_of(tensors: Tensors) -> Architecture:
         tensors["descriptor.block.convolution.weight"].shape[0],
         tensors["descriptor.projection.weight"].shape[0],
     )
-
-
-def _check_tensors(path: Path, tensors: Tensors, network: SilkNetwork) -> None:
-    expected = network.state_dict()
-    wanted = f"the tensors of {architecture_name(network.architecture)}"
-    if missing := [name for name in expected if name not in tensors]:
-        refuse(path, wanted, f"{len(missing)} missing, the first is {missing[0]}")
-    if extra := [name for name in tensors if name not in expected]:
-        refuse(path, wanted, f"{len(extra)} unknown, the first is {extra[0]}")
-    for name, tensor in expected.items():
-        if tensors[name].shape != tensor.shape:
-            found = f"{name} {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
-            refuse(path, wanted, found)

@@ -234,7 +234,7 @@ def test_every_option_has_its_line_of_help() -> None:
     for field in fields(SilkOptions):
         assert f"--{field.name.replace('_', '-')}" in text
     assert "Keep only the best keypoint of each square" in text
-    assert "bounds memory, does not change results" in text
+    assert "does not change results" in text
 
 
 def test_weights_are_not_changed_by_use(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""What extractors with a network check of their input, and options that they share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from silk_sfm.errors import ConfigError, ImageError
+from silk_sfm.shapes import check_dtypes, check_shapes
+
+SMALLEST_WINDOW = 64 * 64
+
+
+def check_range(image: np.ndarray, method: str) -> None:
+    """Raises ImageError when the values are not about 0..1: resampling may overshoot a little."""
+    if not (image.min() >= -0.5 and image.max() <= 1.5):
+        raise ImageError(f"{method} needs values in 0..1, got {image.min()} to {image.max()}.")
+
+
+def check_keypoints(keypoints: np.ndarray) -> None:
+    """Raises ImageError unless these are (N, 2) float32 places to describe, all of them finite."""
+    check_shapes(keypoints=(keypoints, "N 2"))
+    check_dtypes(keypoints=(keypoints, np.float32))
+    if not np.isfinite(keypoints).all():
+        raise ImageError("Keypoints to describe hold NaN or infinity; leave those out.")
+
+
+def is_blank(image: np.ndarray) -> bool:
+    """Has the whole image one colour? Then there is nothing to find, whatever a network says."""
+    return bool((image == image[:1, :1]).all())
+
+
+def check_numbers(top_k: int, window_pixels: int) -> None:
+    """Raises ConfigError when an option that the extractors share is out of its range."""
+    if top_k < 0:
+        raise ConfigError(f"top_k must be at least 0, got {top_k}.")
+    if window_pixels < SMALLEST_WINDOW:
+        raise ConfigError(f"window_pixels must be at least {SMALLEST_WINDOW}, got {window_pixels}.")
+
+
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Raises ConfigError when an option is too small."""
+    if not value >= least:
+        raise ConfigError(f"{name} must be at least {least}, got {value}.")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raises ConfigError unless an option lies in [0, 1]."""
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} must lie in [0, 1], got {value}.")

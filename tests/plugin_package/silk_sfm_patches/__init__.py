@@ -1,0 +1,1 @@
+"""Plug-ins for silk-sfm from outside: an extractor, a matcher, and an extractor that is broken."""
