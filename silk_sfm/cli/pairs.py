@@ -10,9 +10,10 @@ import tyro
 from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
-from silk_sfm.cli.printing import image_names
+from silk_sfm.images import ImageFolder
 from silk_sfm.pairs import PairList
 from silk_sfm.stages.pair import PairOptions, make_pairs
+from silk_sfm.store import FeatureStore
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,17 @@ def run(argv: list[str]) -> int:
     command = parse(Pairs, "pairs", argv, default)
     if command.pairs.is_file() and not command.run.overwrite:
         PairList.read(command.pairs)  # raises when it is something else, to be kept
-    names = image_names(command.images)
-    pairs = make_pairs(names, command.options)
+    n_images, pairs = _paired(command.images, command.options)
     pairs.write(command.pairs)
     if not command.run.quiet:
-        print(f"pairs: {len(pairs)} pairs of {len(names)} images -> {command.pairs}")
+        print(f"pairs: {len(pairs)} pairs of {n_images} images -> {command.pairs}")
     return 0
+
+
+def _paired(source: Path, options: PairOptions) -> tuple[int, PairList]:
+    """How many images there are, and their pairs."""
+    if source.is_dir():
+        names = ImageFolder.open(source).names
+        return len(names), make_pairs(names, options)
+    with FeatureStore(source) as features:
+        return len(features), make_pairs(features.names, options, features)
