@@ -107,21 +107,15 @@ def run_sift(scene: Path, out: Path, seed: int, _: str) -> Run:
 def measure(scene: Path, model_dir: Path, seconds: dict[str, float]) -> Run:
     """Compare a model with the true one."""
     model, true = silk_sfm.read_model(model_dir), silk_sfm.read_model(scene / "gt_sparse")
-    errors = silk_sfm.pair_errors(poses(model), poses(true))
-    numbers = silk_sfm.summarise(model)
+    compared = silk_sfm.compare_models(model, true)
     return Run(
-        registered=numbers.n_images,
-        auc=[100 * area for area in silk_sfm.area_under_curve(errors.largest, THRESHOLDS)],
-        points=numbers.n_points,
-        track_length=numbers.track_length,
-        reprojection_error=numbers.reprojection_error,
+        registered=compared.n_registered,
+        auc=compared.auc(THRESHOLDS),
+        points=compared.numbers.n_points,
+        track_length=compared.numbers.track_length,
+        reprojection_error=compared.numbers.reprojection_error,
         seconds=seconds,
     )
-
-
-def poses(model: silk_sfm.Model) -> dict[str, tuple[object, object]]:
-    """Rotation and translation of each registered image."""
-    return {name: (pose.rotation, pose.translation) for name, pose in model.poses.items()}
 
 
 def row(scene: Path, method: str, runs: list[Run]) -> str:

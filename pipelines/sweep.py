@@ -133,9 +133,8 @@ def run(scene: Path, choice: Choice, out: Path) -> None:
     images = silk_sfm.ImageFolder.open(scene / "images")
     report = silk_sfm.Reconstruction(images, where, choice.recipe(scene), device="cpu").run()
     true = silk_sfm.read_model(scene / "gt_sparse")
-    errors = silk_sfm.pair_errors(poses(report.model), poses(true))
     result = {
-        "auc": 100 * silk_sfm.area_under_curve(errors.largest, [1.0])[0],
+        "auc": silk_sfm.compare_models(report.model, true).auc((1.0,))[0],
         "points": report.numbers.n_points,
         "track": report.numbers.track_length,
     }
@@ -143,11 +142,6 @@ def run(scene: Path, choice: Choice, out: Path) -> None:
     shutil.rmtree(where)
     where.mkdir()
     (where / "result.json").write_text(json.dumps(result))
-
-
-def poses(model: silk_sfm.Model) -> dict[str, tuple[object, object]]:
-    """Rotation and translation of each registered image."""
-    return {name: (pose.rotation, pose.translation) for name, pose in model.poses.items()}
 
 
 def table(scenes: list[Path], out: Path) -> str:

@@ -12,24 +12,33 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.conf import arg
 
-from silk_sfm.stages.recipe import DEFAULT_RECIPE, Recipe, with_plugin
+from silk_sfm.errors import ConfigError
+from silk_sfm.stages.recipe import DEFAULT_RECIPE, Recipe, with_parts, with_plugin
 
 Command = TypeVar("Command")
 PLUGIN_TABLES = ("extractor", "matcher", "verifier")
+PARTS = ("detector", "descriptor")
+"""Short for the extractor: `--detector A --descriptor B` is `--extractor A+B`."""
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How the command runs; every command has these."""
+class OutputOptions:
+    """What a command keeps and prints; every command has these."""
 
-    config: str = DEFAULT_RECIPE
-    """Recipe with the defaults of all options: silk, silk_paper, imc2022, or a TOML file."""
     overwrite: bool = False
     """Start anew: drop what the output holds."""
     quiet: Annotated[bool, arg(aliases=["-q"])] = False
     """Print errors only."""
     verbose: Annotated[bool, arg(aliases=["-v"])] = False
     """Print what the libraries log, and where an error came from."""
+
+
+@dataclass(frozen=True)
+class RunOptions(OutputOptions):
+    """How a command of one recipe runs."""
+
+    config: str = DEFAULT_RECIPE
+    """Recipe with the defaults of all options: silk, silk_paper, imc2022, or a TOML file."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +51,34 @@ class DeviceOptions:
 
 def recipe_for(argv: Sequence[str]) -> Recipe:
     """The recipe and the plug-ins that a command line names: they decide which flags it has."""
-    finder = argparse.ArgumentParser(
-        "silk-sfm", argparse.SUPPRESS, add_help=False, allow_abbrev=False
-    )
-    finder.add_argument("--config", default=DEFAULT_RECIPE)
-    for table in PLUGIN_TABLES:
-        finder.add_argument(f"--{table}")
-    chosen, _ = finder.parse_known_args([word for word in argv if word not in ("-h", "--help")])
-    recipe = Recipe.read(chosen.config)
+    words = [word for word in argv if word not in ("-h", "--help")]
+    chosen, _ = _finder("config", *PLUGIN_TABLES, *PARTS).parse_known_args(words)
+    recipe = Recipe.read(chosen.config or DEFAULT_RECIPE)
     for table in PLUGIN_TABLES:
         if getattr(chosen, table):
             recipe = with_plugin(recipe, table, getattr(chosen, table))
-    return recipe
+    if chosen.detector is None and chosen.descriptor is None:
+        return recipe
+    if chosen.extractor:
+        raise ConfigError("Give --extractor, or --detector and --descriptor, not both.")
+    return with_parts(recipe, chosen.detector, chosen.descriptor)
+
+
+def _finder(*flags: str) -> argparse.ArgumentParser:
+    """Finds these flags among others."""
+    finder = argparse.ArgumentParser(
+        "silk-sfm", argparse.SUPPRESS, add_help=False, allow_abbrev=False
+    )
+    for flag in flags:
+        finder.add_argument(f"--{flag}")
+    return finder
+
+
+def _without_parts(argv: Sequence[str], default: object) -> list[str]:
+    """The words that are left when the recipe has taken the parts of its extractor."""
+    if not hasattr(default, "extractor"):
+        return list(argv)
+    return _finder(*PARTS).parse_known_args(argv)[1]
 
 
 def parse(command: type[Command], name: str, argv: Sequence[str], default: Command) -> Command:
@@ -61,7 +86,7 @@ def parse(command: type[Command], name: str, argv: Sequence[str], default: Comma
     parsed: Any = tyro.cli(
         command,
         prog=f"silk-sfm {name}",
-        args=list(argv),
+        args=_without_parts(argv, default),
         default=default,
         config=(tyro.conf.HelptextFromCommentsOff, tyro.conf.CascadeSubcommandArgs),
     )
@@ -69,7 +94,7 @@ def parse(command: type[Command], name: str, argv: Sequence[str], default: Comma
     return parsed  # type: ignore[no-any-return]
 
 
-def start_logging(run: RunOptions) -> None:
+def start_logging(run: OutputOptions) -> None:
     """Send the library's log to stderr: warnings, or everything when verbose."""
     level = logging.DEBUG if run.verbose else logging.ERROR if run.quiet else logging.WARNING
     logging.basicConfig(

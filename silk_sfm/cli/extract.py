@@ -33,7 +33,9 @@ class Extract(Generic[Options]):
     features: Annotated[Positional[Path], arg(metavar="FEATURES")]
     """The feature store to write."""
     extractor: str
-    """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too."""
+    """A name from `silk-sfm plugins`, or module:Class. Its own options are listed here too.
+    DETECTOR+DESCRIPTOR takes keypoints of one and descriptors of another; so do `--detector` and
+    `--descriptor`."""
     run: Annotated[RunOptions, arg(name="")]
     where: Annotated[DeviceOptions, arg(name="")]
     extraction: Annotated[ExtractionOptions, arg(name="")]

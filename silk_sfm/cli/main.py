@@ -18,9 +18,17 @@ COMMANDS = {
     "match": "Match the features of every pair.",
     "verify": "Keep the matches that a two-view geometry explains.",
     "map": "Verified matches to a COLMAP model.",
+    "export-colmap": "Features and verified matches to a COLMAP database.",
+    "import-colmap": "Images, cameras and pairs of an existing COLMAP database or model.",
+    "export-dim": "Features and matches to the files of deep-image-matching.",
+    "import-dim": "Features and matches from the files of deep-image-matching.",
+    "export-onnx": "SiLK and its matcher as ONNX files, for images of any size.",
     "demo": "Reconstruct a made-up scene with known cameras and measure the errors.",
+    "evaluate": "Measure methods on a data set with known geometry.",
+    "tune": "Find the settings that suit your photos.",
     "show": "Say what is in a store, a model, a weights file or an image folder.",
     "pack": "Merge a store and its shards into one plain HDF5 file.",
+    "bench": "Measure what silk-sfm costs, each figure beside its baseline in the same run.",
     "plugins": "List the installed extractors, matchers and verifiers.",
 }
 """Name and first line of each command; kept here so that `silk-sfm --help` loads nothing else."""
@@ -70,7 +78,7 @@ def _help_text() -> str:
 
 def _run(name: str, argv: list[str]) -> int:
     try:
-        module = importlib.import_module(f"silk_sfm.cli.{name}")
+        module = importlib.import_module(f"silk_sfm.cli.{name.replace('-', '_')}")
         return int(module.run(argv))
     except SilkSfmError as error:
         if "--verbose" in argv or "-v" in argv:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from silk_sfm.cli.arguments import RunOptions
+from silk_sfm.cli.arguments import OutputOptions, RunOptions
 from silk_sfm.cli.main import DONE, SOME_SKIPPED
-from silk_sfm.images import ImageFolder
 from silk_sfm.stages.build import ModelReport
 from silk_sfm.stages.reconstruct import Reconstruction
 from silk_sfm.stages.report import Skipped, StageReport, Track, silent
-from silk_sfm.store import FeatureStore
 
 T = TypeVar("T")
 
 
-def tracker(run: RunOptions) -> Track:
+def tracker(run: OutputOptions) -> Track:
     """A bar with rate and time left; none when quiet or when stderr is no terminal."""
     return _bar if _shows_bars(run) else silent
 
@@ -67,19 +64,11 @@ def conclude_stages(job: Reconstruction, run: RunOptions) -> int:
     return _list_skipped(job.skipped)
 
 
-def image_names(source: Path) -> tuple[str, ...]:
-    """Image names of a folder of photos or of a feature store."""
-    if source.is_dir():
-        return ImageFolder.open(source).names
-    with FeatureStore(source) as features:
-        return tuple(features.names)
-
-
 def _bar(items: Iterable[T], label: str, total: int) -> Iterable[T]:
     return tqdm(items, unit=f" {label}", total=total, dynamic_ncols=True, leave=False)
 
 
-def _shows_bars(run: RunOptions) -> bool:
+def _shows_bars(run: OutputOptions) -> bool:
     return not run.quiet and sys.stderr.isatty()
 
 

@@ -17,6 +17,7 @@ from silk_sfm.errors import SilkSfmError
 from silk_sfm.images import ImageFolder
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.extract import ExtractionOptions
+from silk_sfm.stages.match import MatchingOptions
 from silk_sfm.stages.pair import PairOptions
 from silk_sfm.stages.recipe import Recipe
 from silk_sfm.stages.reconstruct import Reconstruction
@@ -41,7 +42,8 @@ class Reconstruct(Generic[E, M, V]):
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder to write."""
     extractor: str
-    """A name from `silk-sfm plugins`, or module:Class; options: --extractor.*"""
+    """A name from `silk-sfm plugins`, or module:Class; options: --extractor.* DETECTOR+DESCRIPTOR
+    takes keypoints of one and descriptors of another; so do `--detector` and `--descriptor`."""
     matcher: str
     """A name from `silk-sfm plugins`, or module:Class; options: --matcher.*"""
     verifier: str
@@ -54,6 +56,7 @@ class Reconstruct(Generic[E, M, V]):
     extractor_options: Annotated[E, arg(name="extractor")]
     matcher_options: Annotated[M, arg(name="matcher")]
     verifier_options: Annotated[V, arg(name="verifier")]
+    matching: MatchingOptions
     verification: VerificationOptions
     mapping: MappingOptions
     undistort: bool = False
@@ -66,6 +69,7 @@ class Reconstruct(Generic[E, M, V]):
             extractor=Chosen(self.extractor, self.extractor_options),
             pairs=self.pairs,
             matcher=Chosen(self.matcher, self.matcher_options),
+            matching=self.matching,
             verification=self.verification,
             verifier=Chosen(self.verifier, self.verifier_options),
             cameras=self.cameras,
@@ -115,6 +119,7 @@ def _default(recipe: Recipe) -> Reconstruct[Any, Any, Any]:
         extractor_options=recipe.extractor.options,
         matcher_options=recipe.matcher.options,
         verifier_options=recipe.verifier.options,
+        matching=recipe.matching,
         verification=recipe.verification,
         mapping=recipe.mapping,
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from silk_sfm.errors import ConfigError, ImageError, PluginError, SilkSfmError
+from silk_sfm.extractors.turned import Turned
 from silk_sfm.features import LocalFeatures
 from silk_sfm.images import ImageFolder, MaskFolder, Photo
 from silk_sfm.options import result_options
@@ -29,6 +31,10 @@ class ExtractionOptions:
     Keypoints come back in pixels of the file."""
     masks: Path | None = None
     """Folder of masks named as in COLMAP (`photo.jpg.png`); keypoints where one is 0 go."""
+    turns: bool = False
+    """Also describe the keypoints with the image turned by 90, 180 and 270 degrees; matching then
+    keeps the turn that fits best. For methods that match upright photos only, such as silk; takes
+    four times as long."""
     precision: Precision = "float16"
     """How descriptors are stored. Keypoints are always float32."""
 
@@ -41,8 +47,17 @@ def extraction_provenance(
     chosen: Chosen, weights_digest: str, options: ExtractionOptions
 ) -> Provenance:
     """What decides the content of a feature store."""
-    values = {**result_options(chosen.options), **result_options(options)}
+    values = {**_flat(result_options(chosen.options)), **result_options(options)}
     return Provenance(chosen.name, values, {"weights": weights_digest} if weights_digest else {})
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    """Options with the ones of a detector or descriptor by their path, `detector.top_k`."""
+    flat: dict[str, Any] = {}
+    for name, value in options.items():
+        nested = value if isinstance(value, dict) else {}
+        flat |= {f"{name}.{inner}": nested[inner] for inner in nested} or {name: value}
+    return flat
 
 
 def extract(
@@ -59,6 +74,8 @@ def extract(
     masks = MaskFolder.open(options.masks) if options.masks else None
     if masks is not None:
         masks.check_names(images.names)
+    if options.turns:
+        extractor = cast("Extractor", Turned(extractor))
     todo = [name for name in images.names if name not in store]
     read = partial(images.read, channels=extractor.channels, max_side=options.max_size)
     skipped: list[Skipped] = []

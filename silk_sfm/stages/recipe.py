@@ -13,9 +13,11 @@ from silk_sfm import plugins
 from silk_sfm.colmap.cameras import CameraOptions
 from silk_sfm.colmap.mapping import MappingOptions
 from silk_sfm.errors import ConfigError
+from silk_sfm.extractors.composed import JOINT
 from silk_sfm.options import read_toml, structure, to_plain
-from silk_sfm.stages.choice import Chosen, choose
+from silk_sfm.stages.choice import Chosen, choose, load_plugin
 from silk_sfm.stages.extract import ExtractionOptions
+from silk_sfm.stages.match import MatchingOptions
 from silk_sfm.stages.pair import PairOptions
 from silk_sfm.stages.verify import VerificationOptions
 
@@ -30,6 +32,7 @@ class Recipe:
     extractor: Chosen = field(default_factory=lambda: choose("extractors", "silk"))
     pairs: PairOptions = field(default_factory=PairOptions)
     matcher: Chosen = field(default_factory=lambda: choose("matchers", "double-softmax"))
+    matching: MatchingOptions = field(default_factory=MatchingOptions)
     verification: VerificationOptions = field(default_factory=VerificationOptions)
     verifier: Chosen = field(default_factory=lambda: choose("verifiers", "magsac"))
     cameras: CameraOptions = field(default_factory=CameraOptions)
@@ -69,6 +72,7 @@ class Recipe:
 _SECTIONS: dict[str, Any] = {
     "extraction": ExtractionOptions,
     "pairs": PairOptions,
+    "matching": MatchingOptions,
     "verification": VerificationOptions,
     "cameras": CameraOptions,
     "mapping": MappingOptions,
@@ -103,7 +107,7 @@ def _chosen(kind: plugins.Kind, values: Mapping[str, Any], where: str) -> Chosen
             f"{where}: `name` is missing. Installed: {', '.join(plugins.names(kind))}."
         )
     options = {key: value for key, value in values.items() if key != "name"}
-    plugin = plugins.load(kind, values["name"])
+    plugin = load_plugin(kind, values["name"])
     return Chosen(values["name"], structure(plugin.Options, options, where))
 
 
@@ -113,3 +117,16 @@ def with_plugin(recipe: Recipe, table: str, name: str) -> Recipe:
         return recipe
     changed: Any = {table: choose(_PLUGINS[table], name)}
     return dataclasses.replace(recipe, **changed)
+
+
+def with_parts(recipe: Recipe, detector: str | None, descriptor: str | None) -> Recipe:
+    """The recipe with keypoints of one extractor and descriptors of another.
+
+    One that is not given is the recipe's extractor; that one's options stay.
+    """
+    was = recipe.extractor
+    parts = {"detector": detector or was.name, "descriptor": descriptor or was.name}
+    chosen = choose("extractors", JOINT.join(parts.values()))
+    kept = {part: was.options for part, name in parts.items() if name == was.name}
+    options = dataclasses.replace(chosen.options, **kept)
+    return dataclasses.replace(recipe, extractor=Chosen(chosen.name, options))

@@ -121,12 +121,12 @@ class Reconstruction:
                     f"Only {len(names)} of {len(self.images.names)} images in {self.images.root} "
                     "can be used. A model needs at least two."
                 )
-            pairs = self.pairs = make_pairs(names, self.recipe.pairs)
+            pairs = self.pairs = make_pairs(names, self.recipe.pairs, features)
             pairs.write(self.files.pairs)
             matcher = self.recipe.matcher.make("matchers", self.device)
             made = matching_provenance(self.recipe.matcher, features)
             with MatchWriter(self.files.matches, made, self.overwrite) as store:
-                return match(pairs, features, matcher, store, self.track)
+                return match(pairs, features, matcher, store, self.track, self.recipe.matching)
 
     def verify(self) -> StageReport:
         """matches.h5 to verified.h5."""
@@ -138,12 +138,19 @@ class Reconstruction:
         ):
             cameras = trusted_cameras(features, self.recipe.cameras.intrinsics)
             made = verification_provenance(
-                self.recipe.verifier, options, features, matches, self.recipe.cameras.intrinsics
+                self.recipe.verifier, options, features, matches, cameras
             )
             verifier = self.recipe.verifier.make("verifiers", "cpu")
             with VerifiedWriter(self.files.verified, made, self.overwrite) as store:
                 return verify(
-                    features, matches, verifier, store, options, cameras, self.track, self.pairs
+                    features,
+                    matches,
+                    verifier,
+                    store,
+                    options,
+                    cameras.by_name,
+                    self.track,
+                    self.pairs,
                 )
 
     def map(self) -> ModelReport:

@@ -78,7 +78,7 @@ class Costs:
     @contextmanager
     def measured(self, stage: str) -> Iterator[None]:
         """Measure what runs inside the block."""
-        _reset_peak()
+        reset_peak()
         started = time.perf_counter()
         yield
         self.stages[stage] = {
@@ -104,6 +104,7 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def _reset_peak() -> None:
+def reset_peak() -> None:
+    """Let `peak_memory_mb` start anew from the present use; only Linux can."""
     with suppress(OSError):
-        CLEAR_PEAK.write_text("5")  # Linux: the peak starts anew from the present use
+        CLEAR_PEAK.write_text("5")

@@ -15,7 +15,9 @@ from silk_sfm.stages.recipe import Recipe, recipe_names
 
 
 def test_shipped_recipes() -> None:
-    assert recipe_names() == ["imc2022", "silk", "silk_paper"]
+    assert {"imc2022", "silk", "silk_paper", "sift", "orb", "aliked"} <= set(recipe_names())
+    for name in recipe_names():
+        assert Recipe.read(name).to_plain()
     paper = Recipe.read("silk_paper")
     assert (paper.matcher.name, paper.matcher.options.ratio) == ("mutual", 0.6)
     assert (paper.extractor.options.nms_radius, paper.extractor.options.refine) == (0, False)
@@ -47,7 +49,7 @@ def _toml_table(name: str, values: dict[str, Any]) -> str:
         ("[extractor]\ntop_k = 5", "[extractor]: `name` is missing. Installed: "),
         ("[pairs]\nwindow = 0", "[pairs]: window must be at least 1, loop_every and loop_window a"),
         ("[mapping]\nmaper = 'global'", "[mapping]: unknown key `maper`. Did you mean `mapper`?"),
-        ("[pair]\nwindow = 3", "unknown table [pair]. Known: extraction, pairs, verification, cam"),
+        ("[pair]\nwindow = 3", "unknown table [pair]. Known: extraction, pairs, matching, verif"),
         ("[matcher]\nname = 'mutual'\nratio = 2", "[matcher]: ratio must lie in (0, 1], got 2.0."),
     ],
 )

@@ -239,7 +239,7 @@ def test_pack_refuses_what_it_cannot_pack(work: Path, tmp_path: Path) -> None:
     assert "pairs.txt is damaged or no HDF5 file" in silk_sfm("pack", work / "pairs.txt").err
 
 
-def test_nan_in_a_foreign_store_names_store_and_images(work: Path, tmp_path: Path) -> None:
+def test_nan_in_a_foreign_store_names_store_and_image(work: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.h5"
     with h5py.File(foreign, "w") as file, FeatureStore(work / "f.h5") as features:
         for name in ("000.png", "001.png"):
@@ -251,6 +251,6 @@ def test_nan_in_a_foreign_store_names_store_and_images(work: Path, tmp_path: Pat
     (tmp_path / "pairs.txt").write_text("000.png 001.png\n")
     stores = [foreign, tmp_path / "pairs.txt", tmp_path / "m.h5"]
     assert silk_sfm("match", *stores, "--device", "cpu", "--matcher", "mutual").err == (
-        f"silk-sfm match: error: {foreign}: `000.png` and `001.png`: descriptors of image b hold "
-        "NaN or infinity; extract that image again.\n"
+        f"silk-sfm match: error: {foreign}: `001.png`: descriptors hold NaN or infinity; "
+        "extract the image again.\n"
     )

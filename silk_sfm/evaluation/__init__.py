@@ -1,0 +1,1 @@
+"""Evaluation: data sets, protocols and metrics of the field, scored from feature and match stores."""
