@@ -69,6 +69,8 @@ def measure(name: str, features: FeatureStore, verified: VerifiedStore) -> None:
 def recall(inliers: dict[tuple[str, str], int], proposed: set[frozenset[str]], least: int) -> str:
     """Share of the pairs with at least `least` inliers that are proposed, and their number."""
     true = [frozenset(pair) for pair, count in inliers.items() if count >= least]
+    if not true:
+        return "no such pair"
     return f"{sum(pair in proposed for pair in true) / len(true):.3f} of {len(true)}"
 
 

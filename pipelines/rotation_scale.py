@@ -3,8 +3,9 @@
     python pipelines/rotation_scale.py PHOTOS [--methods silk,sift] [--out OUT] [--side 640]
 
 Writes copies turned by 0 to 180 degrees and shrunk by a factor of 1 to 4 with their exact
-homographies, measures every method on them (`silk-sfm evaluate homography OUT/copies` does the
-same), prints a row per angle and factor and draws the curves. Run it again to go on after a stop.
+homographies, measures every method on them (`silk-sfm evaluate homography OUT/PHOTOS_SIDE/copies`
+does the same), prints a row per angle and factor and draws the curves, all below OUT/PHOTOS_SIDE.
+Run it again to go on after a stop.
 """
 
 from __future__ import annotations
@@ -30,19 +31,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("rotation_scale_out"))
     parser.add_argument("--side", type=int, default=640, help="longer side of the photos in pixels")
     arguments = parser.parse_args()
-    copies = arguments.out / "copies"
+    out = arguments.out / f"{arguments.photos.resolve().name}_{arguments.side}"
+    copies = out / "copies"
     if not (copies / "homographies.txt").exists():
         photos = silk_sfm.ImageFolder.open(arguments.photos)
         silk_sfm.write_copies(photos, copies, DEGREES, FACTORS, arguments.side)
     options = silk_sfm.HomographyPairsOptions()
-    protocol = silk_sfm.HomographyPairs(copies, arguments.out, options)
+    protocol = silk_sfm.HomographyPairs(copies, out, options)
     methods = silk_sfm.read_methods(arguments.methods.split(","))
-    rows = silk_sfm.Evaluation(protocol, methods, arguments.out).run()
+    rows = silk_sfm.Evaluation(protocol, methods, out).run()
     results = silk_sfm.Results(protocol.title, rows)
-    results.write(arguments.out)
+    results.write(out)
     print(results.markdown())
     for metric in ("Success@3", "MMA@3", "inliers"):
-        print(draw(rows, metric, arguments.out))
+        print(draw(rows, metric, out))
 
 
 def draw(rows: Sequence[silk_sfm.Row], metric: str, out: Path) -> Path:

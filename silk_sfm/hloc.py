@@ -126,7 +126,7 @@ def register() -> Confs:
 def _register(package: str, name: str, base: type[Any]) -> str:
     """Put a class for the plug-in where hloc looks for it; returns the name to look for."""
     known = [PREFIX + name]
-    if find_spec(f"{package}.{name}") is None:
+    if _is_free(f"{package}.{name}"):
         known.append(name)
     for chosen in known:
         path = f"{package}.{chosen}"
@@ -134,6 +134,12 @@ def _register(package: str, name: str, base: type[Any]) -> str:
         setattr(module, base.__name__, type(base.__name__, (base,), _members(name, path)))
         modules[path] = module
     return known[-1]
+
+
+def _is_free(path: str) -> bool:
+    """Has hloc no module of this name? One of ours, from an import before, has no `__spec__`."""
+    is_ours = path in modules and modules[path].__spec__ is None
+    return is_ours or find_spec(path) is None
 
 
 def _members(name: str, path: str) -> dict[str, str]:

@@ -209,6 +209,30 @@ def grey(rgb: np.ndarray) -> np.ndarray:
     return np.asarray(rgb @ GREY_WEIGHTS, np.float32)
 
 
+def check_grey(image: np.ndarray, method: str) -> None:
+    """Raises ImageError unless an extractor's image is (H, W) float32 in 0..1, with pixels."""
+    if image.ndim != 2 or image.dtype != np.float32 or 0 in image.shape:
+        raise ImageError(
+            f"{method} needs an (H, W) float32 grey image, got {image.shape} {image.dtype}."
+        )
+    _check_range(image, method)
+
+
+def check_rgb(image: np.ndarray, method: str) -> None:
+    """Raises ImageError unless an extractor's image is (H, W, 3) float32 in 0..1, with pixels."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or 0 in image.shape:
+        raise ImageError(
+            f"{method} needs an (H, W, 3) float32 RGB image, got {image.shape} {image.dtype}."
+        )
+    _check_range(image, method)
+
+
+def _check_range(image: np.ndarray, method: str) -> None:
+    """Resampling may overshoot a little; NaN is out of range, too."""
+    if not (image.min() >= -0.5 and image.max() <= 1.5):
+        raise ImageError(f"{method} needs values in 0..1, got {image.min()} to {image.max()}.")
+
+
 def turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Apply an EXIF `orientation` (1..8) to the first two axes of an image."""
     if orientation in (2, 3, 7, 8):

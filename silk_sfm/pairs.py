@@ -35,6 +35,14 @@ class PairList:
         return [pair for pair in stored if frozenset(pair) in wanted]
 
     @staticmethod
+    def unique(pairs: Iterable[tuple[str, str]]) -> PairList:
+        """The pairs in their order, without those that were there before in either order."""
+        found: dict[frozenset[str], tuple[str, str]] = {}
+        for pair in pairs:
+            found.setdefault(frozenset(pair), pair)
+        return PairList(tuple(found.values()))
+
+    @staticmethod
     def exhaustive(names: Sequence[str]) -> PairList:
         """Every image with every other: N (N - 1) / 2 pairs."""
         return PairList(tuple((a, b) for i, a in enumerate(names) for b in names[i + 1 :]))

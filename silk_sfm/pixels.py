@@ -12,6 +12,9 @@ import numpy as np
 
 ORIENTATIONS = range(1, 9)
 
+QUARTER_TURNS = (6, 3, 8)
+"""EXIF orientations of an upright image after 1, 2, 3 quarter turns counter-clockwise."""
+
 
 def to_colmap(xy: np.ndarray) -> np.ndarray:
     """(N, 2) pixels -> (N, 2) COLMAP pixels, float64; the top-left centre becomes (0.5, 0.5)."""

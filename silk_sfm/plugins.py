@@ -31,6 +31,10 @@ class About:
     """Licence of code and weights; say it when one of them is not free to use."""
     paper: str = ""
     """Where the method is described."""
+    weights: str = "none"
+    """Names of its weights with their licences (`silk_sfm.nn.published.offer` lists them)."""
+    descriptor: str = ""
+    """Of an extractor whose `descriptor_size` is known only when it is made: what decides it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +65,7 @@ class Extractor(Protocol):
     channels: ClassVar[Literal["grey", "rgb"]]
     """What `image` is: (H, W) grey (ITU-R 601) or (H, W, 3) RGB, both float32 in 0..1."""
     descriptor_size: int
+    """Numbers of a descriptor; an attribute of the class where it is always the same."""
     weights_digest: str
     """Names the weights in a store's provenance; empty when there are none."""
 
@@ -81,6 +86,7 @@ class Describer(Protocol):
         """(N, D) float32 descriptors of unit length at (N, 2) float32 (x, y) pixels of `image`.
 
         All numbers are finite; a keypoint beyond what the method sees gets the nearest descriptor.
+        A row is zero where there is nothing to describe (DAISY without any gradient).
         """
 
 
@@ -128,7 +134,7 @@ class Verifier(Protocol):
 
 def names(kind: Kind) -> list[str]:
     """Names of the installed plug-ins of one kind, sorted."""
-    return sorted(entry.name for entry in entry_points(group=f"silk_sfm.{kind}"))
+    return sorted({entry.name for entry in entry_points(group=f"silk_sfm.{kind}")})
 
 
 def load(kind: Kind, name: str) -> type[Any]:
@@ -154,9 +160,14 @@ def _entry(kind: Kind, name: str) -> EntryPoint:
         if not EntryPoint.pattern.fullmatch(name):
             raise PluginError(f"`{name}` is no {kind[:-1]}: write module:Class.")
         return EntryPoint(name=name, value=name, group=group)
-    for entry in entry_points(group=group):
-        if entry.name == name:
-            return entry
+    found = {entry.value: entry for entry in entry_points(group=group) if entry.name == name}
+    if len(found) > 1:
+        raise PluginError(
+            f"Several packages have the {kind[:-1]} `{name}`: {', '.join(sorted(found))}. "
+            "Uninstall all but one, or choose by module:Class."
+        )
+    if found:
+        return next(iter(found.values()))
     installed = names(kind)
     close = difflib.get_close_matches(name, installed, n=1)
     hint = f" Did you mean `{close[0]}`?" if close else ""

@@ -20,7 +20,7 @@ from torch import nn
 
 from silk_sfm import plugins
 from silk_sfm.nn.kp2d import VARIANTS, KeypointNet
-from silk_sfm.nn.msnet import MsNet
+from silk_sfm.nn.msnet import MsNetV0
 from silk_sfm.nn.r2d2 import R2d2Network
 from silk_sfm.nn.superpoint import SuperPointNetwork
 
@@ -73,7 +73,7 @@ def r2d2(folder: Path) -> dict[str, Any]:
 
 
 def msnet(folder: Path) -> dict[str, Any]:
-    weights = saved(MsNet(), folder / "msnet.pth")
+    weights = saved(MsNetV0(), folder / "msnet.pth")
     return {"weights": weights, "top_k": 0, "quantile": 0.5}
 
 
@@ -94,12 +94,12 @@ def xfeat(folder: Path) -> dict[str, Any]:
 
 
 def dedode(folder: Path) -> dict[str, Any]:
+    torch.manual_seed(0)  # it is made with random weights; to draw 28 million again takes long
     network = kornia.feature.DeDoDe("L", "B", amp_dtype=torch.float32)
-    return {
-        "detector_weights": saved(network.detector, folder / "detector.pth"),
-        "descriptor_weights": saved(network.descriptor, folder / "descriptor.pth"),
-        "top_k": 300,
-    }
+    paths = {name: folder / f"{name}.pth" for name in ("detector", "descriptor")}
+    for name, path in paths.items():
+        torch.save(getattr(network, name).state_dict(), path)
+    return {**{f"{name}_weights": str(path) for name, path in paths.items()}, "top_k": 300}
 
 
 def keynet(folder: Path) -> dict[str, Any]:

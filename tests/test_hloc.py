@@ -82,6 +82,12 @@ def test_models_of_hloc_keep_their_names(bridge: ModuleType) -> None:
         assert bridge.confs.extractors["superpoint"]["model"]["name"] == "silk_sfm_superpoint"
 
 
+def test_importing_it_again_changes_nothing(bridge: ModuleType) -> None:
+    before = vars(bridge.confs)
+    assert vars(importlib.reload(bridge).confs) == before
+    load("matchers", {"name": "mutual"})
+
+
 def test_confs_have_what_hloc_reads(bridge: ModuleType) -> None:
     assert bridge.confs.extractors["silk"] == {
         "output": "feats-silk_sfm_silk",

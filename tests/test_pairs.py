@@ -11,6 +11,12 @@ from silk_sfm.pairs import PairList
 NAMES = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg"]
 
 
+def test_unique_keeps_the_first_of_each_pair() -> None:
+    pairs = [("b", "a"), ("a", "b"), ("a", "c"), ("b", "a")]
+    assert PairList.unique(pairs).pairs == (("b", "a"), ("a", "c"))
+    assert PairList.unique([]).pairs == ()
+
+
 def test_exhaustive() -> None:
     pairs = PairList.exhaustive(NAMES[:3])
     assert list(pairs) == [("a.jpg", "b.jpg"), ("a.jpg", "c.jpg"), ("b.jpg", "c.jpg")]

@@ -20,7 +20,6 @@ SOURCE = Path(__file__).parent / "plugin_package"
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which pip has installed the package, without network and without this venv."""
-    pytest.importorskip("setuptools", reason="pip builds the package with setuptools")
     folder = tmp_path_factory.mktemp("plugin")
     shutil.copytree(SOURCE, folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]

@@ -118,6 +118,19 @@ def test_options_of_an_outside_plugin_are_flags(
     assert re.search(r"--size INT\s+Some size. \(default: 3\)", capsys.readouterr().out)
 
 
+def test_a_name_that_two_packages_take(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    install(package, "[silk_sfm.matchers]\nmutual = outside:Whole\n")
+    with pytest.raises(PluginError) as caught:
+        plugins.load("matchers", "mutual")
+    assert str(caught.value) == (
+        "Several packages have the matcher `mutual`: outside:Whole, silk_sfm.matchers.mutual:Mutual"
+        ". Uninstall all but one, or choose by module:Class."
+    )
+    assert plugins.load("matchers", "silk_sfm.matchers.mutual:Mutual").about.summary
+    assert main(["plugins"]) == 3
+    assert capsys.readouterr().out.count("  mutual: ") == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [

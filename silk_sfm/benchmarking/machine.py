@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -43,7 +43,10 @@ def _version(library: str) -> str:
         import cv2
 
         return str(cv2.__version__)
-    return version(library)
+    try:
+        return version(library)
+    except PackageNotFoundError:  # the same library from a package of another name
+        return "unknown"
 
 
 def _cpu_model() -> str:

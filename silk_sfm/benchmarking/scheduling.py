@@ -25,6 +25,7 @@ from silk_sfm.store import reopening as peer
 OPTIONS = DoubleSoftmaxOptions()
 TEMPERATURE = OPTIONS.temperature / OPTIONS.descriptor_scale**2
 N_IMAGES = 200
+READERS = "the baseline reads in its own thread, hloc in five processes where there are cores"
 PARTS = {2_048: (10, 100), 8_192: (100, 1_000)}
 """Of how many pairs one is matched, by us and by the baseline: all would take hours on a laptop."""
 
@@ -60,7 +61,8 @@ def _fed(run: _Runs, ours: PairList, theirs: PairList, what: str) -> Figure:
         HLOC,
         more_is_better=True,
         max_repeats=3,
-        note=f"all but the matching itself, {len(ours)} pairs, the baseline {len(theirs)}",
+        note=f"all but the matching itself, {len(ours)} pairs, the baseline {len(theirs)}; "
+        + READERS,
     )
 
 
@@ -75,7 +77,8 @@ def _matched(run: _Runs, ours: PairList, theirs: PairList, what: str) -> Figure:
         f"{HLOC}, double softmax by the dense formula",
         more_is_better=True,
         max_repeats=1,
-        note=f"double softmax, from file to file, {len(ours)} pairs, the baseline {len(theirs)}",
+        note=f"double softmax, from file to file, {len(ours)} pairs, the baseline {len(theirs)}; "
+        + READERS,
     )
 
 

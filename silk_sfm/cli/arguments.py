@@ -38,7 +38,9 @@ class RunOptions(OutputOptions):
     """How a command of one recipe runs."""
 
     config: str = DEFAULT_RECIPE
-    """Recipe with the defaults of all options: silk, silk_paper, imc2022, or a TOML file."""
+    """Recipe with the defaults of all options: a TOML file, or aliked, aliked_lightglue,
+    colmap_sift, daisy, dedode, disk, disk_lightglue, imc2022, keynet, kp2d, msnet, orb, r2d2, sift,
+    sift_lightglue, silk, silk_hpatches, silk_paper, superpoint, xfeat."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -54,6 +54,7 @@ def run(argv: list[str]) -> int:
     groups = choose_groups([name for name in command.only.split(",") if name])
     if command.repeats < 1:
         raise ConfigError(f"repeats must be 1 or more, got {command.repeats}.")
+    _check_photos(command, groups)
     with tempfile.TemporaryDirectory(prefix="silk-sfm-bench-", dir=command.folder) as folder:
         scope = Scope(
             Path(folder),
@@ -70,6 +71,15 @@ def run(argv: list[str]) -> int:
         with whole_file(command.json) as part:
             part.write_text(as_json(argv, machine, versions, rows), encoding="utf-8")
     return 0
+
+
+def _check_photos(command: Bench, groups: Collection[str]) -> None:
+    if (command.photos is None) != (command.truth is None):
+        raise ConfigError(
+            "--photos needs --truth, a COLMAP model with their true poses; give both or neither."
+        )
+    if command.photos is None and "pipeline" in groups and len(groups) == 1:
+        raise ConfigError("The figures of `pipeline` need --photos and --truth.")
 
 
 def _shown(rows: Iterable[Measured]) -> Iterator[Measured]:

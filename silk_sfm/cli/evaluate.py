@@ -16,9 +16,17 @@ from silk_sfm.evaluation.plots import check_plots, write_plots
 from silk_sfm.evaluation.protocol import PROTOCOLS, load_protocol
 from silk_sfm.evaluation.published import PUBLISHED
 from silk_sfm.evaluation.tables import Results
-from silk_sfm.stages.evaluate import Evaluation, EvaluationOptions, read_methods
+from silk_sfm.stages.evaluate import (
+    Evaluation,
+    EvaluationOptions,
+    note_data,
+    read_methods,
+    refuse_other_data,
+)
 
 Options = TypeVar("Options")
+TAKE_ANY_WORD = ("--out", "--methods", "--pair-file", "--model", "--dataset")
+"""Options whose value may be called like a protocol."""
 Name = Literal["hpatches", "homography", "pose", "registration", "sfm", "imc2022", "phototourism"]
 
 
@@ -56,9 +64,19 @@ class Evaluate(Generic[Options]):
     """Draw PNG pictures of the results (needs matplotlib: the extra `viz`)."""
 
 
+def named_protocol(argv: list[str]) -> str | None:
+    """The protocol among the words, which decides what else may be said; the value of an option
+    may be called like one (`--out pose`).
+    """
+    words = zip(["", *argv], argv, strict=False)
+    return next(
+        (word for before, word in words if word in PROTOCOLS and before not in TAKE_ANY_WORD), None
+    )
+
+
 def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
-    named = next((word for word in argv if word in PROTOCOLS), None)
+    named = named_protocol(argv)
     protocol_class = load_protocol(named) if named else None
     options: Any = protocol_class.Options if protocol_class else NoOptions
     missing = tyro.MISSING
@@ -69,7 +87,9 @@ def run(argv: list[str]) -> int:
     if command.plots:
         check_plots()
     methods = read_methods(command.methods.split(","))
+    refuse_other_data(command.out, command.data)
     protocol = load_protocol(command.protocol)(command.data, command.out, command.protocol_options)
+    note_data(command.out, command.data)
     evaluation = Evaluation(
         protocol,
         methods,

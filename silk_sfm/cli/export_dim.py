@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from silk_sfm.cli.arguments import RunOptions, parse
+from silk_sfm.cli.arguments import OutputOptions, parse
 from silk_sfm.stages.convert_dim import export_dim
 from silk_sfm.store import FeatureStore, MatchStore
 
@@ -28,14 +28,14 @@ class ExportDim:
     """Match store, or a verified one: then the inliers are written."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder to write."""
-    run: Annotated[RunOptions, arg(name="")]
+    run: Annotated[OutputOptions, arg(name="")]
 
 
 def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     missing = tyro.MISSING
     command = parse(
-        ExportDim, "export-dim", argv, ExportDim(missing, missing, missing, RunOptions())
+        ExportDim, "export-dim", argv, ExportDim(missing, missing, missing, OutputOptions())
     )
     with FeatureStore(command.features) as features, MatchStore(command.matches) as matches:
         converted = export_dim(features, matches, command.out, command.run.overwrite)

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from silk_sfm.cli.arguments import RunOptions, parse
+from silk_sfm.cli.arguments import OutputOptions, parse
 from silk_sfm.export.extractor import GraphOptions
 from silk_sfm.export.matcher import MatcherGraphOptions
 from silk_sfm.stages.export_onnx import export_onnx
@@ -25,8 +25,8 @@ class ExportOnnx:
     """
 
     out: Annotated[Positional[Path], arg(metavar="OUT")]
-    """Folder to write; files there are replaced."""
-    run: Annotated[RunOptions, arg(name="")]
+    """Folder to write."""
+    run: Annotated[OutputOptions, arg(name="")]
     extractor: Annotated[GraphOptions, arg(name="")]
     matcher: Annotated[MatcherGraphOptions, arg(name="")]
     weights: str = "silk"
@@ -35,9 +35,10 @@ class ExportOnnx:
 
 def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
-    default = ExportOnnx(tyro.MISSING, RunOptions(), GraphOptions(), MatcherGraphOptions())
+    default = ExportOnnx(tyro.MISSING, OutputOptions(), GraphOptions(), MatcherGraphOptions())
     command = parse(ExportOnnx, "export-onnx", argv, default)
-    files = export_onnx(command.out, command.weights, command.extractor, command.matcher)
+    graphs = command.extractor, command.matcher
+    files = export_onnx(command.out, command.weights, *graphs, command.run.overwrite)
     if not command.run.quiet:
         sizes = " and ".join(f"{file.name} ({file.stat().st_size / 1e6:.1f} MB)" for file in files)
         print(f"export-onnx: {sizes} -> {command.out}")

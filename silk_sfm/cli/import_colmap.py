@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from silk_sfm.cli.arguments import RunOptions, parse
+from silk_sfm.cli.arguments import OutputOptions, parse
 from silk_sfm.stages.import_colmap import ImportOptions, import_colmap
 
 
@@ -25,13 +25,13 @@ class ImportColmap:
     """A database, or the folder of a model (binary or text)."""
     out: Annotated[Positional[Path], arg(metavar="OUT")]
     """Folder to write."""
-    run: Annotated[RunOptions, arg(name="")]
+    run: Annotated[OutputOptions, arg(name="")]
     options: Annotated[ImportOptions, arg(name="")]
 
 
 def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
-    default = ImportColmap(tyro.MISSING, tyro.MISSING, RunOptions(), ImportOptions())
+    default = ImportColmap(tyro.MISSING, tyro.MISSING, OutputOptions(), ImportOptions())
     command = parse(ImportColmap, "import-colmap", argv, default)
     report = import_colmap(command.source, command.out, command.options, command.run.overwrite)
     if not command.run.quiet:

@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from silk_sfm.cli.arguments import RunOptions, parse
+from silk_sfm.cli.arguments import OutputOptions, parse
 from silk_sfm.stages.convert_dim import import_dim
 
 
@@ -26,14 +26,14 @@ class ImportDim:
     """The feature store to write."""
     matches: Annotated[Positional[Path], arg(metavar="MATCHES")]
     """The match store to write."""
-    run: Annotated[RunOptions, arg(name="")]
+    run: Annotated[OutputOptions, arg(name="")]
 
 
 def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     missing = tyro.MISSING
     command = parse(
-        ImportDim, "import-dim", argv, ImportDim(missing, missing, missing, RunOptions())
+        ImportDim, "import-dim", argv, ImportDim(missing, missing, missing, OutputOptions())
     )
     overwrite = command.run.overwrite
     converted = import_dim(command.source, command.features, command.matches, overwrite)

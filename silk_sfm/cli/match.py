@@ -14,6 +14,7 @@ from silk_sfm.cli.printing import conclude, tracker
 from silk_sfm.pairs import PairList
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.match import MatchingOptions, match, matching_provenance
+from silk_sfm.stages.origin import check_output
 from silk_sfm.store import FeatureStore, MatchWriter
 
 Options = TypeVar("Options")
@@ -57,6 +58,7 @@ def run(argv: list[str]) -> int:
     )
     command = parse(Match[type(chosen.options)], "match", argv, default)  # type: ignore[arg-type, misc]
     chosen = Chosen(command.matcher, command.options)
+    check_output(command.matches, command.features, command.pairs)
     matcher = chosen.make("matchers", command.where.device)
     with FeatureStore(command.features) as features:
         pairs = PairList.read(command.pairs, known=frozenset(features.names))

@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
 from silk_sfm.stages.choice import Chosen
+from silk_sfm.stages.origin import check_output
 from silk_sfm.stages.verify import (
     VerificationOptions,
     trusted_cameras,
@@ -64,6 +65,7 @@ def run(argv: list[str]) -> int:
     )
     command = parse(Verify[type(chosen.options)], "verify", argv, default)  # type: ignore[arg-type, misc]
     chosen, options = Chosen(command.verifier, command.options), command.verification
+    check_output(command.verified, command.features, command.matches)
     verifier = chosen.make("verifiers", "cpu")
     with FeatureStore(command.features) as features, MatchStore(command.matches) as matches:
         cameras = trusted_cameras(features, command.intrinsics)

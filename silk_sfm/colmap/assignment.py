@@ -198,7 +198,8 @@ def assign_known(
     """
     chosen = {name: _known_camera(name, size, known, path) for name, size in sizes.items()}
     used = sorted(set(chosen.values()))
-    index_of = {name: used.index(camera_id) for name, camera_id in chosen.items()}
+    place = {camera_id: index for index, camera_id in enumerate(used)}
+    index_of = {name: place[camera_id] for name, camera_id in chosen.items()}
     return CameraAssignment(tuple(known.cameras[camera_id] for camera_id in used), index_of)
 
 

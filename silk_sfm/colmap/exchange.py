@@ -19,6 +19,11 @@ from silk_sfm.errors import ReconstructionError
 from silk_sfm.files import whole_file
 
 Pair = tuple[str, str]
+CAMERA_FILES = (
+    "cameras.txt",
+    *(f"{part}.bin" for part in ("cameras", "frames", "images", "points3D", "rigs")),
+)
+"""What `write_cameras` writes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +42,7 @@ class ColmapContent:
 
 
 def read_colmap(source: Path) -> ColmapContent:
-    """Read a database (a file) or a model (a folder).
+    """Read a database (a file) or a model (a folder); neither is changed.
 
     Raises ReconstructionError when it is neither, damaged, or without images.
     """
@@ -67,15 +72,14 @@ def write_cameras(content: ColmapContent, folder: Path) -> None:
         model.add_image_with_trivial_frame(image, content.poses.get(name, pycolmap.Rigid3d()))
     with tempfile.TemporaryDirectory() as temporary, colmap_log():
         model.write_text(temporary)
-        texts = [Path(temporary) / "cameras.txt"]
         model.write_binary(temporary)
-        for file in [*texts, *Path(temporary).glob("*.bin")]:
-            with whole_file(folder / file.name) as part:
-                shutil.copy(file, part)
+        for name in CAMERA_FILES:
+            with whole_file(folder / name) as part:
+                shutil.copy(Path(temporary) / name, part)
 
 
 def _read_database(path: Path) -> ColmapContent:
-    with _readable(path), pycolmap.Database.open(path) as database:
+    with _readable(path), _copied(path) as copy, pycolmap.Database.open(copy) as database:
         images = database.read_all_images()
         cameras = {
             row.camera_id: from_pycolmap(
@@ -85,6 +89,16 @@ def _read_database(path: Path) -> ColmapContent:
         }
         shared = _matched_pairs(database, {image.image_id: image.name for image in images})
     return _content(images, cameras, shared, {})
+
+
+@contextmanager
+def _copied(path: Path) -> Iterator[Path]:
+    """A copy to open: pycolmap brings a database of an older COLMAP to its own format, for good."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (path, path.with_name(f"{path.name}-wal")):  # SQLite's log of late changes
+            if file.exists():
+                shutil.copyfile(file, Path(folder) / file.name)
+        yield Path(folder) / path.name
 
 
 def _matched_pairs(database: pycolmap.Database, name_of: Mapping[int, str]) -> dict[Pair, int]:
@@ -123,7 +137,8 @@ def _content(
     used = sorted(set(camera_of.values()))
     names = tuple(sorted(camera_of))
     plain = tuple(cameras[camera_id] for camera_id in used)
-    index_of = {name: used.index(camera_of[name]) for name in names}
+    place = {camera_id: index for index, camera_id in enumerate(used)}
+    index_of = {name: place[camera_of[name]] for name in names}
     return ColmapContent(names, CameraAssignment(plain, index_of), shared, poses)
 
 
@@ -135,5 +150,5 @@ def _readable(source: Path) -> Iterator[None]:
             yield
     except (ValueError, RuntimeError, IndexError, KeyError) as error:
         raise ReconstructionError(
-            f"{source} is no COLMAP database or model that can be read: {error}."
+            f"{source} is no COLMAP database or model that can be read: {str(error).rstrip('.')}."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,14 @@ class KnownCameras:
 
     @property
     def digest(self) -> str:
-        """Names the cameras: 16 hexadecimal digits."""
+        """Names the cameras, and the images whose size alone does not tell theirs: 16 digits."""
         cameras = sorted(str(camera) for camera in self.cameras.values())
-        return hashlib.sha256("\n".join(cameras).encode()).hexdigest()[:16]
+        n_of_size = Counter(camera.size for camera in self.cameras.values())
+        named = {name: self.cameras[camera_id] for name, camera_id in self.id_of.items()}
+        told = [
+            f"{name}: {named[name]}" for name in sorted(named) if n_of_size[named[name].size] > 1
+        ]
+        return hashlib.sha256("\n".join([*cameras, *told]).encode()).hexdigest()[:16]
 
 
 def read_intrinsics(path: Path) -> KnownCameras:

@@ -9,10 +9,15 @@ import numpy as np
 import pycolmap
 
 from silk_sfm.colmap.logs import colmap_log
-from silk_sfm.errors import ConfigError, ImageError
+from silk_sfm.errors import ConfigError
 from silk_sfm.features import LocalFeatures
+from silk_sfm.images import check_grey
 from silk_sfm.pixels import from_colmap
 from silk_sfm.plugins import About
+
+COVARIANT_SIDE = 15
+"""Side of an octave, in pixels, up to which VLFeat's covariant detector crashes: the one that fits
+ellipses and pools sizes."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +88,21 @@ class ColmapSift:
 
         COLMAP gives no score: the scale (sigma in pixels), by which it ranks keypoints, is taken.
         """
-        if image.ndim != 2 or image.dtype != np.float32 or 0 in image.shape:
-            raise ImageError(
-                f"COLMAP's SIFT needs an (H, W) float32 grey image, got {image.shape} "
-                f"{image.dtype}."
-            )
+        check_grey(image, "COLMAP's SIFT")
+        height, width = image.shape
+        if self._crashes_on(min(height, width)):
+            return LocalFeatures.empty(self.descriptor_size, (width, height))
         with colmap_log():
             found, described = self._extractor.extract_from_float32_array(np.clip(image, 0, 1))
-        height, width = image.shape
         if not found:
             return LocalFeatures.empty(self.descriptor_size, (width, height))
         features = _local_features(found, np.asarray(described.data), (width, height))
         return features.select(np.argsort(-features.scores, kind="stable"))
+
+    def _crashes_on(self, side: int) -> bool:
+        options = self.options
+        covariant = options.estimate_affine_shape or options.domain_size_pooling
+        return covariant and side <= COVARIANT_SIDE * 2 ** max(options.first_octave, 0)
 
 
 def _extractor(options: ColmapSiftOptions) -> Any:

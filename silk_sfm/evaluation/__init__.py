@@ -1,1 +1,1 @@
-"""Evaluation: data sets, protocols and metrics of the field, scored from feature and match stores."""
+"""Evaluation: data sets, protocols and metrics of the field, scored from stores."""

@@ -98,10 +98,15 @@ def verifier_shown(path: Path) -> tuple[str, str]:
     return (made.plugin if made else "-", "-" if threshold is None else f"{threshold:g} px")
 
 
-def _shown(features: FeatureStore, names: list[str]) -> Shown:
+def max_side(features: FeatureStore) -> int | None:
+    """What images were shrunk to for the extractor; None when they were not."""
     made = features.provenance
-    max_side = made.options.get("max_size") if made else None
-    sizes = {size_within(features.image_size(name), max_side) for name in names}
+    return made.options.get("max_size") if made else None
+
+
+def _shown(features: FeatureStore, names: list[str]) -> Shown:
+    limit = max_side(features)
+    sizes = {size_within(features.image_size(name), limit) for name in names}
     widths = " ".join(f"{width}x{height}" for width, height in sizes)
     image_size = widths if len(sizes) == 1 else f"up to {max(map(max, sizes))} px"
     return Shown(float(np.mean([features.count(name) for name in names])), image_size)

@@ -37,6 +37,7 @@ from silk_sfm.evaluation.planar import (
     columns,
     planar_job,
     read_matched,
+    read_max_side,
     subset_rows,
 )
 from silk_sfm.evaluation.protocol import Job, Predictions, Row
@@ -68,7 +69,7 @@ class HomographyPairs:
         self._options = options
         names = {name for pair in self._pairs for name in (pair.a, pair.b)}
         self._images = ImageFolder(data, tuple(sorted(names)))
-        self.title = f"{len(self._pairs)} pairs with a known homography in {data.name}"
+        self.title = f"{len(self._pairs)} pairs with a known homography in {data.resolve().name}"
 
     def jobs(self) -> list[Job]:
         """One job on the files themselves."""
@@ -117,7 +118,7 @@ class HomographyPairs:
 
         threshold = f"{self._options.threshold_px:g} px"
         base = Row(predictions.method, job.name, "", self._options.label, threshold, "", 0.0)
-        return subset_rows(base, self._pairs, measure)
+        return subset_rows(base, self._pairs, measure, read_max_side(predictions))
 
 
 def read_pairs(data: Path) -> list[PlanarPair]:
@@ -180,6 +181,8 @@ def _read_list(data: Path) -> list[PlanarPair]:
         for name in (a, b):
             if not (data / name).is_file():
                 raise DatasetError(f"{where}: no image `{name}` in {data}.")
+        if a == b:
+            raise DatasetError(f"{where}: `{a}` is paired with itself.")
         homography = np.array(parse_numbers(fields[3:], where)).reshape(3, 3)
         pairs.append(_pair(data, subset, a, b, checked_homography(homography, where)))
     if not pairs:

@@ -24,7 +24,7 @@ from silk_sfm.evaluation.resized import (
 from silk_sfm.geometry.homography import resized_homography
 from silk_sfm.images import ImageFolder
 
-SUFFIXES = (".ppm", ".png", ".jpg", ".pgm")
+SUFFIXES = (".ppm", ".png", ".jpg", ".jpeg", ".pgm")
 TARGETS = range(2, 7)
 SUBSETS = {"v": "viewpoint", "i": "illumination"}
 D2NET_LEFT_OUT = frozenset(
@@ -80,8 +80,11 @@ class HPatchesFiles:
         return ImageFolder(self.root, tuple(sorted(names)))
 
     def without(self, left_out: frozenset[str]) -> HPatchesFiles:
-        """The sequences with other names."""
+        """The sequences with other names. Raises DatasetError when there is none."""
         kept = tuple(each for each in self.sequences if each.name not in left_out)
+        if not kept:
+            names = ", ".join(each.name for each in self.sequences)
+            raise DatasetError(f"{self.root} holds only sequences that are left out here: {names}.")
         return HPatchesFiles(self.root, kept)
 
     def original(self) -> list[PlanarPair]:

@@ -15,7 +15,10 @@ from silk_sfm.store import FeatureStore
 
 
 class Kp2dStyle:
-    """KP2D, Tab. 2 and 3: both image sizes, each with its number of points."""
+    """KP2D, Tab. 2 and 3: both image sizes, each with its number of points.
+
+    Resizing moves homographies at pixel centres; the released code leaves out that half pixel.
+    """
 
     title = "KP2D's metrics"
     seeded = True

@@ -22,6 +22,7 @@ from silk_sfm.evaluation.planar import (
     columns,
     planar_job,
     read_matched,
+    read_max_side,
     subset_rows,
 )
 from silk_sfm.evaluation.protocol import Job, Predictions, Row
@@ -129,7 +130,7 @@ class R2d2Style:
         """Pairs without matches count as 0."""
         counted = _Counted(list(read_matched(self._pairs, predictions)))
         base = Row(predictions.method, job.name, "", "-", "-", "", 0.0)
-        return subset_rows(base, self._pairs, counted.measure)
+        return subset_rows(base, self._pairs, counted.measure, read_max_side(predictions))
 
 
 class _Counted:

@@ -111,8 +111,8 @@ class Imc2022:
 
     def jobs(self) -> list[Job]:
         """One job on all images of all pairs."""
-        unique = {frozenset((each.a, each.b)): (each.a, each.b) for each in self.samples}
-        return [Job("pairs", self._images, PairList(tuple(unique.values())))]
+        pairs = PairList.unique((each.a, each.b) for each in self.samples)
+        return [Job("pairs", self._images, pairs)]
 
     def export(self, job: Job, predictions: Predictions, out: Path) -> list[Path]:
         """Write OUT/METHOD/submission.csv, with the matrices of the seed 0."""

@@ -56,7 +56,7 @@ class ModelComparison:
                 for degrees, area in zip(AUC_DEGREES, self.auc(), strict=True)
             },
             "position": median,
-            "position %": 100 * median / self.extent,
+            "position %": 100 * median / self.extent if self.extent > 0 else np.nan,
             "points": float(self.numbers.n_points),
             "track length": self.numbers.track_length,
             "reprojection px": self.numbers.reprojection_error,

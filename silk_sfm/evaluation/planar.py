@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from silk_sfm.errors import StoreError
+from silk_sfm.evaluation.exported import max_side
 from silk_sfm.evaluation.protocol import Goal, Job, Predictions, Row
 from silk_sfm.images import ImageFolder
 from silk_sfm.pairs import PairList
+from silk_sfm.pixels import size_within
 from silk_sfm.store import FeatureStore, MatchStore
 
 Size = tuple[int, int]
@@ -56,7 +58,7 @@ def planar_job(
     name: str, images: ImageFolder, pairs: Sequence[PlanarPair], goal: Goal = "matches"
 ) -> Job:
     """The job of exporting all `pairs`."""
-    return Job(name, images, PairList(tuple((pair.a, pair.b) for pair in pairs)), goal)
+    return Job(name, images, PairList.unique((pair.a, pair.b) for pair in pairs), goal)
 
 
 def read_matched(pairs: Sequence[PlanarPair], predictions: Predictions) -> Iterator[MatchedPair]:
@@ -76,15 +78,23 @@ def read_matched(pairs: Sequence[PlanarPair], predictions: Predictions) -> Itera
             yield MatchedPair(pair, a, b, a[indices[:, 0]], b[indices[:, 1]])
 
 
+def read_max_side(predictions: Predictions) -> int | None:
+    """What the method shrank images to; None when it took them as they are."""
+    with FeatureStore(predictions.features) as features:
+        return max_side(features)
+
+
 def subset_rows(
     base: Row,
     pairs: Sequence[PlanarPair],
     measure: Callable[[np.ndarray], tuple[float, dict[str, float]]],
+    limit: int | None = None,
 ) -> list[Row]:
     """The row of all pairs, then one of each subset where there are several.
 
     base: gives the rest; an empty image size is filled in with that of the images
     measure: (K,) indices of pairs -> mean number of keypoints and the metrics
+    limit: longer side that the method shrinks images to
     """
     subsets = np.array([pair.subset for pair in pairs])
     groups = {OVERALL: np.arange(len(pairs))}
@@ -94,20 +104,20 @@ def subset_rows(
     rows: list[Row] = []
     for subset, indices in groups.items():
         keypoints, metrics = measure(indices)
-        size = base.image_size or shown_size([pairs[index] for index in indices.tolist()])
+        size = base.image_size or shown_size([pairs[row] for row in indices.tolist()], limit)
         rows.append(
             replace(base, subset=subset, image_size=size, keypoints=keypoints, metrics=metrics)
         )
     return rows
 
 
-def shown_size(pairs: Sequence[PlanarPair]) -> str:
-    """`640x480` when all images have one size, else the range of their longer sides."""
-    sizes = {size for pair in pairs for size in (pair.size_a, pair.size_b)}
+def shown_size(pairs: Sequence[PlanarPair], limit: int | None) -> str:
+    """`640x480` when a method sees all images at one size, else the range of longer sides."""
+    sizes = {size_within(size, limit) for pair in pairs for size in (pair.size_a, pair.size_b)}
     if len(sizes) == 1:
         return "x".join(map(str, sizes.pop()))
-    longer = sorted(max(size) for size in sizes)
-    return f"long side {longer[0]} to {longer[-1]}"
+    longer = sorted({max(size) for size in sizes})
+    return f"long side {' to '.join(map(str, dict.fromkeys((longer[0], longer[-1]))))}"
 
 
 def mean_of_defined(values: np.ndarray) -> float:

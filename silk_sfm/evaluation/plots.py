@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 SHORTEST_CURVE = 3
 PANEL_INCHES = (4.2, 3.4)
 MAX_PANELS = 6
-COUNTS = ("matches", "inliers")
-"""Metrics that are counts and would dwarf all others in a picture of bars."""
+"""Pictures show so many jobs and subsets, the first ones; tables have all."""
 
 
 def check_plots() -> None:
@@ -33,7 +32,8 @@ def check_plots() -> None:
 def write_plots(title: str, rows: Sequence[Row], out: Path) -> list[Path]:
     """Write a PNG for each metric with three or more thresholds, and one for all others.
 
-    Each has a panel for every job and subset, and a line or bar for every method.
+    Curves have a panel for each of the first jobs and subsets; the other metrics have a panel each,
+    for their units differ. A line or a bar is a method, or an estimator of it where it has several.
     """
     names = list(dict.fromkeys(name for row in rows for name in row.metrics))
     curves = {
@@ -42,16 +42,17 @@ def write_plots(title: str, rows: Sequence[Row], out: Path) -> list[Path]:
         if len(thresholds) >= SHORTEST_CURVE
     }
     written: list[Path] = []
+    panels = _panels(rows)
     for stem, thresholds in curves.items():
-        figure = _figure(title, rows)
-        for axes, panel in zip(figure.axes, _panels(rows).values(), strict=True):
+        figure = _figure(title, list(panels))
+        for axes, panel in zip(figure.axes, panels.values(), strict=True):
             _draw_curves(axes, panel, stem, thresholds)
         written.append(save_figure(figure, out / f"{_file_name(stem)}.png"))
-    bars = [name for name in names if name.partition("@")[0] not in (*curves, *COUNTS)]
+    bars = [name for name in names if name.partition("@")[0] not in curves]
     if bars:
-        figure = _figure(title, rows)
-        for axes, panel in zip(figure.axes, _panels(rows).values(), strict=True):
-            _draw_bars(axes, panel, bars)
+        figure = _figure(title, bars)
+        for axes, name in zip(figure.axes, bars, strict=True):
+            _draw_bars(axes, panels, name)
         written.append(save_figure(figure, out / "metrics.png"))
     return written
 
@@ -67,7 +68,8 @@ def _panels(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows of each job and subset, by what heads the panel; at most MAX_PANELS."""
     panels: dict[str, list[Row]] = {}
     for row in rows:
-        panels.setdefault(f"{row.job}, {row.subset}", []).append(row)
+        heading = row.job if row.subset == row.job else f"{row.job}, {row.subset}"
+        panels.setdefault(heading, []).append(row)
     return dict(list(panels.items())[:MAX_PANELS])
 
 
@@ -82,23 +84,22 @@ def new_figure(title: str, inches: tuple[float, float]) -> Figure:
     return figure
 
 
-def _figure(title: str, rows: Sequence[Row]) -> Figure:
-    panels = _panels(rows)
-    n_columns = min(3, len(panels))
-    n_lines = -(-len(panels) // n_columns)
+def _figure(title: str, headings: Sequence[str]) -> Figure:
+    n_columns = min(3, len(headings))
+    n_lines = -(-len(headings) // n_columns)
     width, height = PANEL_INCHES
     figure = new_figure(title, (width * n_columns, height * n_lines))
-    for index, name in enumerate(panels):
+    for index, name in enumerate(headings):
         axes = figure.add_subplot(n_lines, n_columns, index + 1)
         axes.set_title(name, fontsize=9)
     return figure
 
 
 def _draw_curves(axes: Any, rows: Sequence[Row], stem: str, thresholds: Sequence[str]) -> None:
-    for row in rows:
+    for row, label in zip(rows, _labels(rows), strict=True):
         known = [each for each in thresholds if f"{stem}@{each}" in row.metrics]
         values = [row.metrics[f"{stem}@{each}"] for each in known]
-        axes.plot([float(each) for each in known], values, marker=".", label=row.method)
+        axes.plot([float(each) for each in known], values, marker=".", label=label)
     axes.set_xlabel("threshold")
     axes.set_ylabel(stem)
     axes.set_ylim(0, None if max(axes.get_ylim()) > 2 else 1)  # most metrics are shares
@@ -106,16 +107,35 @@ def _draw_curves(axes: Any, rows: Sequence[Row], stem: str, thresholds: Sequence
     axes.legend(fontsize=7)
 
 
-def _draw_bars(axes: Any, rows: Sequence[Row], names: Sequence[str]) -> None:
-    width = 0.8 / len(rows)
-    for index, row in enumerate(rows):
-        places = [place + index * width for place in range(len(names))]
-        values = [row.metrics.get(name, float("nan")) for name in names]
-        axes.bar(places, values, width, label=row.method)
-    centre = 0.4 - width / 2
-    axes.set_xticks([place + centre for place in range(len(names))], names, rotation=40, fontsize=7)
+def _draw_bars(axes: Any, panels: Mapping[str, Sequence[Row]], name: str) -> None:
+    """A group of bars for each panel of the curves."""
+    values = {
+        heading: {
+            label: row.metrics.get(name, float("nan"))
+            for row, label in zip(rows, _labels(rows), strict=True)
+        }
+        for heading, rows in panels.items()
+    }
+    labels = list(dict.fromkeys(label for group in values.values() for label in group))
+    width = 0.8 / len(labels)
+    for index, label in enumerate(labels):
+        places = [place + (index + 0.5) * width - 0.4 for place in range(len(values))]
+        heights = [group.get(label, float("nan")) for group in values.values()]
+        axes.bar(places, heights, width, label=label)
+    axes.set_xticks(range(len(values)), list(values), rotation=20, fontsize=7)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=7)
+
+
+def _labels(rows: Sequence[Row]) -> list[str]:
+    """The method of each row, with estimator and threshold when it has several rows."""
+    methods = [row.method for row in rows]
+    return [
+        row.method
+        if methods.count(row.method) == 1
+        else f"{row.method}, {row.estimator}, {row.threshold}"
+        for row in rows
+    ]
 
 
 def _file_name(stem: str) -> str:

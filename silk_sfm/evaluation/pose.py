@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from silk_sfm.errors import ConfigError, DatasetError
 from silk_sfm.evaluation.exported import Exported
+from silk_sfm.evaluation.imc_metrics import accuracies_2020
 from silk_sfm.evaluation.loftr_indices import read_loftr_index
 from silk_sfm.evaluation.model_pairs import find_scenes, scene_pairs
 from silk_sfm.evaluation.planar import OVERALL
@@ -29,7 +29,7 @@ from silk_sfm.evaluation.pose_metrics import (
 )
 from silk_sfm.evaluation.pose_pairs import PosePair, check_images
 from silk_sfm.evaluation.protocol import Job, Predictions, Row
-from silk_sfm.evaluation.superglue_pairs import read_superglue_pairs
+from silk_sfm.evaluation.superglue_pairs import SCANNET_SCENE, read_superglue_pairs
 from silk_sfm.geometry.pose import area_under_curve
 from silk_sfm.images import ImageFolder
 from silk_sfm.pairs import PairList
@@ -88,8 +88,8 @@ class PosePairs:
 
     def jobs(self) -> list[Job]:
         """One job: every image that a pair names."""
-        unique = {frozenset((pair.a, pair.b)): (pair.a, pair.b) for pair in self.pairs}
-        return [Job("pairs", self._images, PairList(tuple(unique.values())))]
+        pairs = PairList.unique((pair.a, pair.b) for pair in self.pairs)
+        return [Job("pairs", self._images, pairs)]
 
     def score(self, job: Job, predictions: Predictions, seed: int) -> list[Row]:
         """A row per estimator and threshold; more with `per_scene`."""
@@ -119,11 +119,33 @@ class PosePairs:
                         f"{threshold:g} px",
                         image_size=shown[subset].image_size,
                         keypoints=shown[subset].keypoints,
-                        metrics=_metrics(members, errors, precisions, counts),
+                        metrics=self._metrics(members, errors, precisions, counts),
                     )
                     for subset, members in self._subsets().items()
                 ]
         return rows
+
+    def _metrics(
+        self,
+        members: Sequence[int],
+        errors: Sequence[PoseError],
+        precisions: Mapping[str, np.ndarray],
+        counts: np.ndarray,
+    ) -> dict[str, float]:
+        """Of the pairs `members`; AUC, mAA and precision in percent, medians in degrees."""
+        rows = list(members)
+        largest = np.array([errors[row].largest for row in rows])
+        areas = area_under_curve(largest, AUC_DEGREES)
+        metrics = {
+            f"AUC@{degrees}": 100 * area for degrees, area in zip(AUC_DEGREES, areas, strict=True)
+        }
+        metrics["IMC mAA@10"] = imc_maa(largest, [self.pairs[row].scene for row in rows])
+        metrics |= {name: 100 * float(values[rows].mean()) for name, values in precisions.items()}
+        metrics["rotation deg"] = _median([errors[row].rotation for row in rows])
+        metrics["translation deg"] = _median([errors[row].translation for row in rows])
+        metrics["matches"] = float(counts[rows].mean())
+        metrics["pairs"] = float(len(rows))
+        return metrics
 
     def _names(self, row: int) -> tuple[str, str]:
         return self.pairs[row].a, self.pairs[row].b
@@ -139,7 +161,7 @@ class PosePairs:
 
 def published_key(name: str) -> str:
     """Which published rows compare with pairs of such image names; empty without any."""
-    if re.match(r"scene\d{4}_\d{2}", name):
+    if SCANNET_SCENE.search(name):
         return "pose-scannet"
     return "pose-megadepth" if name.startswith("Undistorted_SfM/") else ""
 
@@ -178,25 +200,16 @@ def _precisions(
     }
 
 
-def _metrics(
-    members: Sequence[int],
-    errors: Sequence[PoseError],
-    precisions: Mapping[str, np.ndarray],
-    counts: np.ndarray,
-) -> dict[str, float]:
-    """Of the pairs `members`; AUC and precision in percent, medians in degrees."""
-    rows = list(members)
-    largest = np.array([errors[row].largest for row in rows])
-    areas = area_under_curve(largest, AUC_DEGREES)
-    metrics = {
-        f"AUC@{degrees}": 100 * area for degrees, area in zip(AUC_DEGREES, areas, strict=True)
-    }
-    metrics |= {name: 100 * float(values[rows].mean()) for name, values in precisions.items()}
-    metrics["rotation deg"] = _median([errors[row].rotation for row in rows])
-    metrics["translation deg"] = _median([errors[row].translation for row in rows])
-    metrics["matches"] = float(counts[rows].mean())
-    metrics["pairs"] = float(len(rows))
-    return metrics
+def imc_maa(largest: np.ndarray, scenes: Sequence[str]) -> float:
+    """mAA(10) of the Image Matching Challenge 2020 in percent: the mean over the scenes.
+
+    largest: (P,) degrees; scenes: that of each pair
+    """
+    of_pair = np.array(scenes)
+    accuracies = [
+        accuracies_2020(largest[of_pair == scene]).mean() for scene in sorted(set(scenes))
+    ]
+    return 100 * float(np.mean(accuracies))
 
 
 def _median(degrees: Sequence[float]) -> float:

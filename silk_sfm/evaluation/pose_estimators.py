@@ -167,7 +167,7 @@ def _colmap(
 def _use_poselib(
     matches: CalibratedMatches, threshold_px: float, seed: int
 ) -> RotationTranslation | None:
-    pose, _ = _poselib().estimate_relative_pose(
+    pose, info = _poselib().estimate_relative_pose(
         matches.pixels_a,
         matches.pixels_b,
         _poselib_camera(matches.camera_a),
@@ -180,6 +180,8 @@ def _use_poselib(
         },
         {},
     )
+    if info["num_inliers"] == 0:  # the pose is the identity then
+        return None
     return np.asarray(pose.R), np.asarray(pose.t)
 
 

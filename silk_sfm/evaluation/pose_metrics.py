@@ -30,9 +30,9 @@ def relative_pose_error(found: RotationTranslation | None, true: RotationTransla
     """Errors as SuperGlue, LoFTR and the Image Matching Benchmark count them.
 
     The direction of the translation counts without its sign, which an essential matrix leaves open:
-    at most 90 degrees.
+    at most 90 degrees. A translation found to be zero has no direction: that pose is none.
     """
-    if found is None:
+    if found is None or not found[1].any():
         return FAILED
     direction = direction_angle(found[1], true[1])
     return PoseError(rotation_angle(found[0], true[0]), min(direction, 180 - direction))

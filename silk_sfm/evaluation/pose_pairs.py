@@ -10,7 +10,6 @@ import numpy as np
 
 from silk_sfm.errors import DatasetError
 from silk_sfm.geometry.pose import RotationTranslation
-from silk_sfm.images import image_size
 
 MAX_SKEW_OF_ROTATION = 0.01
 """How far R R^T may be from I: published files are rounded to five digits."""
@@ -90,8 +89,3 @@ def check_images(pairs: Iterable[PosePair], root: Path) -> None:
                     "the folder of the data."
                 )
             seen.add(name)
-
-
-def file_sizes(names: Iterable[str], root: Path) -> dict[str, tuple[int, int]]:
-    """(width, height) of each image file. Raises ImageError when one is no image."""
-    return {name: image_size(root / name) for name in names}

@@ -41,7 +41,8 @@ class RegistrationOptions:
     """Pairs of colour images, two names per line relative to DATA. Without it frames whose numbers
     differ by `separation` are paired, every frame at most once as the first."""
     separation: int = 20
-    """Frames between the two of a pair, as in SiLK and unsupervisedR&R."""
+    """How far the numbers of the two frames of a pair are apart, as in SiLK and
+    unsupervisedR&R."""
     threshold_m: float = 0.05
     """Largest distance of an inlier in metres."""
     n_samples: int = 1000
@@ -83,6 +84,8 @@ class Registration:
         self.title = (
             f"Registration of RGB-D frames, {data.resolve().name} ({len(self.pairs)} pairs)"
         )
+        for frame in dict.fromkeys(frame for pair in self.pairs for frame in pair):
+            frame.check()
         names = sorted({frame.name for pair in self.pairs for frame in pair})
         self._images = ImageFolder(data, tuple(names))
 

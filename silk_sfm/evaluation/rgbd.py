@@ -62,6 +62,13 @@ class Frame:
         """
         return read_matrix(self.pose_path, 4)
 
+    def check(self) -> None:
+        """Raises DatasetError when intrinsics are malformed or the depth map is missing."""
+        for what in ("color", "depth"):
+            self._camera(what)
+        if not self.depth_path.is_file():
+            raise DatasetError(f"No depth map {self.depth_path} for {self.name}.")
+
     def read_depth(self, units_per_metre: float) -> DepthMap:
         """The depth map with its intrinsics. Raises DatasetError when a file does not fit."""
         depth = cv2.imread(str(self.depth_path), cv2.IMREAD_UNCHANGED)

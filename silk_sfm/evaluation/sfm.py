@@ -77,7 +77,14 @@ class StructureFromMotion:
         if self.options.model is None:
             return []
         (label,) = self.scenes
-        metrics = compare_models(read_model(self.options.model), self.truths[label]).metrics()
+        model, truth = read_model(self.options.model), self.truths[label]
+        if not set(model.names) & set(truth.names):
+            raise DatasetError(
+                f"{self.options.model} and {self.scenes[label].truth} have no image in common: "
+                f"`{min(model.names, default='')}`, ... and `{min(truth.names)}`, ... Images are "
+                "found by name."
+            )
+        metrics = compare_models(model, truth).metrics()
         return [Row(str(self.options.model), label, label, "-", "-", "-", np.nan, metrics)]
 
     def score(self, job: Job, predictions: Predictions, seed: int) -> list[Row]:

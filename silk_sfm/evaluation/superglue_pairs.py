@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from silk_sfm.errors import DatasetError
 from silk_sfm.evaluation.pose_pairs import PosePair
 
+SCANNET_SCENE = re.compile(r"(?:^|/)(scene\d{4}_\d{2})")
+"""A scene of ScanNet in the name of an image: at its start, or a folder."""
 WORDS = 38
 """Two names, two rotations, 9 + 9 numbers of intrinsics, 16 of the pose."""
 
@@ -67,6 +70,9 @@ def _read_line(line: str, where: str) -> PosePair:
 
 
 def _scene(name: str) -> str:
-    """The folder on top; in ScanNet's flat names what stands before `_frame`."""
+    """ScanNet's `scene0711_00`, wherever it stands; else the folder on top, `.` without one."""
+    found = SCANNET_SCENE.search(name)
+    if found:
+        return found[1]
     folder, slash, _ = name.partition("/")
-    return folder if slash else name.partition("_frame")[0]
+    return folder if slash else "."

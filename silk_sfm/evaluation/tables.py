@@ -20,6 +20,18 @@ SETTINGS = ("method", "subset", "estimator", "threshold", "image_size", "keypoin
 LONG_CURVE = 6
 SHOWN_OF_CURVE = ("1", "3", "5", "10")
 """Of a metric with more thresholds than LONG_CURVE, tables show these; CSV and JSON have all."""
+COUNTS = (
+    "failed",
+    "images",
+    "inliers",
+    "keypoints",
+    "matches",
+    "pairs",
+    "pairs without matches",
+    "points",
+    "registered",
+)
+"""Metrics that count something: 1 of them is no share of all."""
 UNDEFINED = "-"
 Cells = list[list[str]]
 
@@ -86,7 +98,7 @@ class Results:
         names = [name for name in names if name not in _hidden(measured)]
         lines = [["method", *names, "source", "protocol"]]
         for row in self.published:
-            values = [_number(row.metrics.get(name, math.nan)) for name in names]
+            values = [_number(row.metrics.get(name, math.nan), name) for name in names]
             lines.append([row.method, *values, row.source, row.protocol])
         return lines
 
@@ -101,7 +113,7 @@ def measured_cells(rows: Sequence[Row]) -> Cells:
     return [
         [*header, *names],
         *(
-            [*_settings(row), *(_number(row.metrics.get(name, math.nan)) for name in names)]
+            [*_settings(row), *(_number(row.metrics.get(name, math.nan), name) for name in names)]
             for row in ordered
         ),
     ]
@@ -142,11 +154,12 @@ def _metric_names(metrics: Sequence[Mapping[str, float]]) -> list[str]:
     return list(dict.fromkeys(name for each in metrics for name in each))
 
 
-def _number(value: float) -> str:
-    """Three decimals for shares, fewer for larger numbers."""
+def _number(value: float, name: str) -> str:
+    """Three decimals for shares, fewer for larger numbers, none for whole counts."""
     if math.isnan(value):
         return UNDEFINED
-    if abs(value) >= 1000 or (abs(value) >= 10 and value == round(value)):
+    is_whole = value == round(value, 0) and (abs(value) >= 10 or name in COUNTS)
+    if abs(value) >= 1000 or is_whole:
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
 

@@ -41,8 +41,7 @@ class ExtractorGraph(nn.Module):
     """The extractor `silk` without tiles: the same keypoints, best first, in a fixed number.
 
     The height and width of the image are free, down to 24 px (pvgg-4: its receptive field and 5
-    more). All maps are in memory
-    at once.
+    more). All maps are in memory at once.
     """
 
     def __init__(self, network: SilkNetwork, options: GraphOptions) -> None:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from silk_sfm.errors import ConfigError
-from silk_sfm.extractors.inputs import check_at_least
-from silk_sfm.extractors.kornia_images import has_nothing, local_features, rgb_batch
+from silk_sfm.extractors.inputs import check_at_least, has_nothing
+from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
-from silk_sfm.nn.library_weights import ALIKED, find_library, library_digest, load_library
+from silk_sfm.nn.library_weights import ALIKED, load_library
+from silk_sfm.nn.published import find_weights, offer
+from silk_sfm.nn.state import file_digest
 from silk_sfm.options import neutral
 from silk_sfm.plugins import About
 
@@ -33,7 +35,8 @@ class AlikedOptions:
     top_k: int = 8000
     """Keep this many keypoints of best score; 0 keeps all, at most 20,000."""
     threshold: float = 0.2
-    """Smallest score of a keypoint, in (0, 1); 0 keeps all maxima up to top_k."""
+    """Smallest score of a keypoint, in [0, 1). An image that has none gives those above its mean
+    score; so does 0 without top_k, and with it the top_k best maxima."""
     nms_radius: int = 2
     """A keypoint is the best within this many pixels in x and y."""
 
@@ -53,6 +56,8 @@ class Aliked:
         licence="Apache-2.0 (kornia); weights BSD-3-Clause",
         paper="Zhao, Wu, Chen, Chen, Xu, Lee, ALIKED: A Lighter Keypoint and Descriptor Extraction "
         "Network via Deformable Transformation, IEEE TIM 2023, arXiv 2304.03608",
+        weights=offer(ALIKED),
+        descriptor="128 numbers, 64 of aliked-t16",
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "rgb"
     lightglue: ClassVar[str] = "aliked"
@@ -60,8 +65,8 @@ class Aliked:
 
     def __init__(self, options: AlikedOptions, device: str = "cpu") -> None:
         self.options = options
-        path = find_library(options.weights or options.model, ALIKED)
-        self.weights_digest = library_digest(path)
+        path = find_weights(options.weights or options.model, catalogue=ALIKED)
+        self.weights_digest = file_digest(path)
         self._network = kornia.feature.ALIKED(
             options.model, options.top_k or -1, options.threshold, options.nms_radius
         )

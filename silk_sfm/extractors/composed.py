@@ -100,9 +100,12 @@ def describers() -> list[str]:
 
 
 def _about(names: list[str], parts: tuple[type[Any], type[Any]]) -> About:
-    licences = [f"{part.about.licence} ({name})" for name, part in zip(names, parts, strict=True)]
+    abouts = [part.about for part in parts]
+    named = list(zip(names, abouts, strict=True))
     return About(
         summary=f"Keypoints of {names[0]}, descriptors of {names[1]}",
-        licence="; ".join(licences),
-        paper="; ".join(part.about.paper for part in parts),
+        licence="; ".join(f"{about.licence} ({name})" for name, about in named),
+        paper="; ".join(about.paper for about in abouts if about.paper),
+        weights="; ".join(f"{about.weights} ({name})" for name, about in named),
+        descriptor=abouts[1].descriptor,
     )

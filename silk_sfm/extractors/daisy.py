@@ -12,8 +12,10 @@ from typing import ClassVar, Literal
 import cv2
 import numpy as np
 
-from silk_sfm.errors import ConfigError, ImageError
+from silk_sfm.errors import ConfigError
+from silk_sfm.extractors.inputs import check_keypoints
 from silk_sfm.features import LocalFeatures
+from silk_sfm.images import check_grey
 from silk_sfm.plugins import About
 
 RADIUS_PX = 15.0
@@ -69,7 +71,7 @@ class Daisy:
 
     def __call__(self, image: np.ndarray) -> LocalFeatures:
         """Features of an (H, W) float32 grey image in 0..1, strongest corner first."""
-        _check(image)
+        check_grey(image, "DAISY")
         height, width = image.shape
         strength = cv2.cornerMinEigenVal(image, 3)
         options = self.options
@@ -92,7 +94,8 @@ class Daisy:
 
         Samples beyond the image are zero, as in OpenCV; a place without any gradient has zeros.
         """
-        _check(image)
+        check_keypoints(keypoints)
+        check_grey(image, "DAISY")
         maps = gradient_maps(image)
         last = np.array([image.shape[1] - 1, image.shape[0] - 1], np.float32)
         places = np.clip(keypoints, 0, last).astype(np.float64)
@@ -151,10 +154,3 @@ def _sample(layer: np.ndarray, places: np.ndarray) -> np.ndarray:
     below = (1 - right) * layer[row + 1, column] + right * layer[row + 1, column + 1]
     values[inside] = (1 - down) * above + down * below
     return values
-
-
-def _check(image: np.ndarray) -> None:
-    if image.ndim != 2 or image.dtype != np.float32 or 0 in image.shape:
-        raise ImageError(
-            f"DAISY needs an (H, W) float32 grey image, got {image.shape} {image.dtype}."
-        )

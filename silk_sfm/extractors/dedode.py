@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from silk_sfm.extractors.inputs import check_at_least
-from silk_sfm.extractors.kornia_images import has_nothing, local_features, rgb_batch
+from silk_sfm.extractors.inputs import check_at_least, check_keypoints, has_nothing
+from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
 from silk_sfm.nn.library_weights import (
     DEDODE_DESCRIPTOR,
     DEDODE_DETECTOR,
-    find_library,
-    library_digest,
+    joint_digest,
     load_library,
 )
+from silk_sfm.nn.published import find_weights, offer
 from silk_sfm.options import neutral
 from silk_sfm.plugins import About
 
@@ -51,6 +51,7 @@ class Dedode:
         licence="Apache-2.0 (kornia); weights MIT",
         paper="Edstedt, Bökman, Wadenbring, Felsberg, DeDoDe: Detect, Don't Describe; Describe, "
         "Don't Detect, 3DV 2024, arXiv 2308.08479",
+        weights=offer(DEDODE_DETECTOR, DEDODE_DESCRIPTOR),
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "rgb"
     descriptor_size: ClassVar[int] = 256
@@ -59,9 +60,9 @@ class Dedode:
 
     def __init__(self, options: DedodeOptions, device: str = "cpu") -> None:
         self.options = options
-        detector = find_library(options.detector_weights, DEDODE_DETECTOR)
-        descriptor = find_library(options.descriptor_weights, DEDODE_DESCRIPTOR)
-        self.weights_digest = library_digest(detector, descriptor)
+        detector = find_weights(options.detector_weights, catalogue=DEDODE_DETECTOR)
+        descriptor = find_weights(options.descriptor_weights, catalogue=DEDODE_DESCRIPTOR)
+        self.weights_digest = joint_digest(detector, descriptor)
         self._network = kornia.feature.DeDoDe("L", "B", amp_dtype=torch.float32)
         load_library(self._network.detector, detector)
         load_library(self._network.descriptor, descriptor)
@@ -82,7 +83,8 @@ class Dedode:
         return local_features(keypoints, scores[0], descriptors[0], image)
 
     def describe(self, image: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-        """(N, 256) float32 unit descriptors at (N, 2) pixels of the image."""
+        """(N, 256) float32 unit descriptors at (N, 2) float32 pixels of the image."""
+        check_keypoints(keypoints)
         pixels = rgb_batch(image, "DeDoDe", self._device)
         height, width = image.shape[:2]
         inside = np.clip(keypoints, 0, np.array([width - 1, height - 1], np.float32))

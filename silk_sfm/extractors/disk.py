@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from silk_sfm.errors import ConfigError
-from silk_sfm.extractors.inputs import check_at_least
-from silk_sfm.extractors.kornia_images import has_nothing, local_features, rgb_batch
+from silk_sfm.extractors.inputs import check_at_least, has_nothing
+from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
-from silk_sfm.nn.library_weights import DISK, find_library, library_digest, load_library
+from silk_sfm.nn.library_weights import DISK, load_library
+from silk_sfm.nn.published import find_weights, offer
+from silk_sfm.nn.state import file_digest
 from silk_sfm.options import neutral
 from silk_sfm.plugins import About
 
@@ -50,6 +52,7 @@ class Disk:
         licence="Apache-2.0 (kornia); weights Apache-2.0",
         paper="Tyszkiewicz, Fua, Trulls, DISK: Learning local features with policy gradient, "
         "NeurIPS 2020, arXiv 2006.13566",
+        weights=offer(DISK),
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "rgb"
     descriptor_size: ClassVar[int] = 128
@@ -58,8 +61,8 @@ class Disk:
 
     def __init__(self, options: DiskOptions, device: str = "cpu") -> None:
         self.options = options
-        path = find_library(options.weights, DISK)
-        self.weights_digest = library_digest(path)
+        path = find_weights(options.weights, catalogue=DISK)
+        self.weights_digest = file_digest(path)
         self._network = kornia.feature.DISK()
         load_library(self._network, path, part="extractor")
         self._network.to(device)

@@ -1,4 +1,4 @@
-"""What extractors with a network check of their input, and options that they share."""
+"""What extractors check of their input, and options that they share."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from silk_sfm.shapes import check_dtypes, check_shapes
 SMALLEST_WINDOW = 64 * 64
 
 
-def check_range(image: np.ndarray, method: str) -> None:
-    """Raises ImageError when the values are not about 0..1: resampling may overshoot a little."""
-    if not (image.min() >= -0.5 and image.max() <= 1.5):
-        raise ImageError(f"{method} needs values in 0..1, got {image.min()} to {image.max()}.")
-
-
 def check_keypoints(keypoints: np.ndarray) -> None:
-    """Raises ImageError unless these are (N, 2) float32 places to describe, all of them finite."""
+    """Checks (N, 2) float32 places to describe.
+
+    Raises ValueError or TypeError for another kind of array, ImageError when one is not finite.
+    """
     check_shapes(keypoints=(keypoints, "N 2"))
     check_dtypes(keypoints=(keypoints, np.float32))
     if not np.isfinite(keypoints).all():
@@ -27,6 +24,14 @@ def check_keypoints(keypoints: np.ndarray) -> None:
 def is_blank(image: np.ndarray) -> bool:
     """Has the whole image one colour? Then there is nothing to find, whatever a network says."""
     return bool((image == image[:1, :1]).all())
+
+
+def has_nothing(image: np.ndarray, smallest_side: int) -> bool:
+    """Is the image smaller than a network can take, or of one colour?
+
+    Networks that take the best places of any image find some in one colour, too.
+    """
+    return min(image.shape[:2]) < smallest_side or is_blank(image)
 
 
 def check_numbers(top_k: int, window_pixels: int) -> None:

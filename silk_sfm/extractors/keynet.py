@@ -12,16 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from silk_sfm.errors import ConfigError
-from silk_sfm.extractors.kornia_images import grey_batch, has_nothing, local_features
+from silk_sfm.extractors.inputs import has_nothing
+from silk_sfm.extractors.tensors import grey_batch, local_features
 from silk_sfm.features import LocalFeatures
 from silk_sfm.nn.library_weights import (
     HARDNET,
     KEYNET,
     ORINET,
-    find_library,
-    library_digest,
+    joint_digest,
     load_library,
 )
+from silk_sfm.nn.published import find_weights, offer
 from silk_sfm.options import neutral
 from silk_sfm.plugins import About
 
@@ -60,6 +61,7 @@ class Keynet:
         licence="Apache-2.0 (kornia); weights MIT",
         paper="Barroso-Laguna, Riba, Ponsa, Mikolajczyk, Key.Net, ICCV 2019, arXiv 1904.00889; "
         "Mishchuk, Mishkin, Radenović, Matas, HardNet, NIPS 2017, arXiv 1705.10872",
+        weights=offer(KEYNET, ORINET, HARDNET),
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "grey"
     descriptor_size: ClassVar[int] = 128
@@ -68,16 +70,16 @@ class Keynet:
 
     def __init__(self, options: KeynetOptions, device: str = "cpu") -> None:
         self.options = options
-        detector = find_library(options.weights, KEYNET)
-        descriptor = find_library(options.descriptor_weights, HARDNET)
+        detector = find_weights(options.weights, catalogue=KEYNET)
+        descriptor = find_weights(options.descriptor_weights, catalogue=HARDNET)
         files = [detector, descriptor]
         orienter: nn.Module = kornia.feature.PassLAF()
         if not options.upright:
-            files.append(find_library(options.orientation_weights, ORINET))
+            files.append(find_weights(options.orientation_weights, catalogue=ORINET))
             orinet = kornia.feature.OriNet(pretrained=False)
             load_library(orinet, files[-1])
             orienter = kornia.feature.LAFOrienter(angle_detector=orinet)
-        self.weights_digest = library_digest(*files)
+        self.weights_digest = joint_digest(*files)
         self._network = _network(orienter, options.top_k, detector, descriptor).to(device)
         self._device = device
 

@@ -13,11 +13,10 @@ from torch.nn import functional
 from silk_sfm.extractors.inputs import (
     check_keypoints,
     check_numbers,
-    check_range,
     check_share,
     is_blank,
 )
-from silk_sfm.extractors.kornia_images import local_features, rgb_batch
+from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
 from silk_sfm.nn.catalogues import KP2D
 from silk_sfm.nn.kp2d import (
@@ -29,7 +28,7 @@ from silk_sfm.nn.kp2d import (
     scale_input,
     without_outer_cells,
 )
-from silk_sfm.nn.published import find_weights
+from silk_sfm.nn.published import find_weights, offer
 from silk_sfm.nn.sampling import half_pixel, sample_unit
 from silk_sfm.nn.state import file_digest
 from silk_sfm.nn.windowed import run_windowed
@@ -73,6 +72,7 @@ class Kp2d:
         licence="Apache-2.0 (code); MIT (weights)",
         paper="Tang et al., Neural Outlier Rejection for Self-Supervised Keypoint Learning, "
         "ICLR 2020, arXiv 1912.10615",
+        weights=offer(KP2D),
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "rgb"
     descriptor_size: ClassVar[int] = DESCRIPTOR_SIZE
@@ -96,7 +96,8 @@ class Kp2d:
             xy = places.flatten(1).T  # (h w, 2)
             score = without_outer_cells(scores[0]).flatten()
             height, width = image.shape[:2]
-            kept = (score > self.options.threshold) & (xy[:, 0] < width) & (xy[:, 1] < height)
+            last = xy.new_tensor([width - 0.5, height - 0.5])
+            kept = (score > self.options.threshold) & (xy <= last).all(dim=1)
             xy, score = xy[kept], score[kept]
             order = torch.argsort(score, descending=True, stable=True)
             order = order[: self.options.top_k] if self.options.top_k else order
@@ -114,7 +115,6 @@ class Kp2d:
     def _look(self, image: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """(1, h, w) scores, (2, h, w) shifts and a map of raw descriptors of the padded image."""
         pixels = rgb_batch(image, "KP2D", self._device)
-        check_range(image, "KP2D")
         height, width = image.shape[:2]
         padded = functional.pad(pixels, (0, -width % CELL, 0, -height % CELL), "replicate")
         with torch.inference_mode():

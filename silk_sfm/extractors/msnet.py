@@ -14,13 +14,12 @@ from silk_sfm.extractors.inputs import (
     check_at_least,
     check_keypoints,
     check_numbers,
-    check_range,
     check_share,
     is_blank,
 )
-from silk_sfm.extractors.kornia_images import rgb_batch
+from silk_sfm.extractors.tensors import rgb_batch
 from silk_sfm.features import LocalFeatures
-from silk_sfm.images import grey
+from silk_sfm.images import check_rgb, grey
 from silk_sfm.nn.catalogues import MSNET
 from silk_sfm.nn.colours import normalise_colours
 from silk_sfm.nn.detection import suppress_neighbours
@@ -72,6 +71,7 @@ class MsNet:
         licence="Apache-2.0 (code); no published weights",
         paper="lin-zju/my-descriptor-space (no paper); Harris, Stephens, A Combined Corner and "
         "Edge Detector, 1988",
+        weights="none published: give a file of your own",
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "rgb"
     descriptor_size: ClassVar[int] = DESCRIPTOR_SIZE
@@ -93,7 +93,7 @@ class MsNet:
 
         Scores are Harris responses.
         """
-        rgb_batch(image, "MSNet", "cpu")
+        check_rgb(image, "MSNet")
         keypoints, scores = self._corners(image)
         descriptors = self.describe(image, keypoints)
         return LocalFeatures(keypoints, scores, descriptors, (image.shape[1], image.shape[0]))
@@ -102,7 +102,6 @@ class MsNet:
         """(N, 128) float32 unit descriptors at (N, 2) float32 pixels of an (H, W, 3) RGB image."""
         check_keypoints(keypoints)
         pixels = normalise_colours(rgb_batch(image, "MSNet", self._device))
-        check_range(image, "MSNet")
         with torch.inference_mode():
             (maps,) = run_windowed(self.network, pixels, FOOTPRINT, self.options.window_pixels)
             xy = torch.tensor(keypoints, device=self._device)

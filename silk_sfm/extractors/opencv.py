@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from silk_sfm.errors import ImageError
+from silk_sfm.images import check_grey
 
 
 def eight_bit(image: np.ndarray, method: str) -> np.ndarray:
@@ -15,10 +15,7 @@ def eight_bit(image: np.ndarray, method: str) -> np.ndarray:
 
     Raises ImageError when the image is of another kind; `method` is named in the message.
     """
-    if image.ndim != 2 or image.dtype != np.float32 or 0 in image.shape:
-        raise ImageError(
-            f"{method} needs an (H, W) float32 grey image, got {image.shape} {image.dtype}."
-        )
+    check_grey(image, method)
     return np.asarray(np.clip(np.rint(image * 255), 0, 255), np.uint8)
 
 

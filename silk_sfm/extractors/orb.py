@@ -27,7 +27,7 @@ class OrbOptions:
     scale_factor: float = 1.2
     """Ratio of sizes between levels of the pyramid."""
     n_levels: int = 8
-    """Levels of the pyramid."""
+    """Levels of the pyramid; those without a pixel are left out."""
     fast_threshold: int = 20
     """Smallest difference of grey values (0..255) of a FAST corner to its circle."""
     score: Literal["harris", "fast"] = "harris"
@@ -73,10 +73,9 @@ class Orb:
         """
         pixels = eight_bit(image, "ORB")
         height, width = pixels.shape
-        if min(height, width) < 2:  # OpenCV cannot halve it
-            return LocalFeatures.empty(N_BITS, (width, height))
         most = self.options.top_k or pixels.size  # OpenCV reserves memory for as many
-        found, packed = self._orb(most).detectAndCompute(pixels, None)
+        orb = self._orb(most, self._levels(min(height, width)))
+        found, packed = orb.detectAndCompute(pixels, None)
         if not found:
             return LocalFeatures.empty(N_BITS, (width, height))
         features = LocalFeatures(
@@ -89,12 +88,17 @@ class Orb:
         )
         return features.select(best_first(features.scores, self.options.top_k))
 
-    def _orb(self, most: int) -> Any:
+    def _levels(self, side: int) -> int:
+        """How many levels have a pixel: OpenCV fails on others."""
+        sides = side / np.float64(self.options.scale_factor) ** np.arange(self.options.n_levels)
+        return int((np.rint(sides) >= 1).sum())
+
+    def _orb(self, most: int, n_levels: int) -> Any:
         scores = {"harris": cv2.ORB_HARRIS_SCORE, "fast": cv2.ORB_FAST_SCORE}
         return cv2.ORB_create(  # type: ignore[attr-defined]
             nfeatures=most,
             scaleFactor=self.options.scale_factor,
-            nlevels=self.options.n_levels,
+            nlevels=n_levels,
             scoreType=scores[self.options.score],
             fastThreshold=self.options.fast_threshold,
         )

@@ -17,15 +17,14 @@ from silk_sfm.extractors.inputs import (
     check_at_least,
     check_keypoints,
     check_numbers,
-    check_range,
     check_share,
     is_blank,
 )
-from silk_sfm.extractors.kornia_images import local_features, rgb_batch
+from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
 from silk_sfm.nn.catalogues import R2D2
 from silk_sfm.nn.colours import normalise_colours
-from silk_sfm.nn.published import find_weights
+from silk_sfm.nn.published import find_weights, offer
 from silk_sfm.nn.r2d2 import (
     DESCRIPTOR_SIZE,
     PATCH,
@@ -63,7 +62,8 @@ class R2d2Options:
     """Smallest size: pixels of the longer side (the paper's min_size). Smaller images are taken as
     they are."""
     largest_side: int = 1024
-    """Largest size: pixels of the longer side (the paper's max_size)."""
+    """Largest size: pixels of the longer side (the paper's max_size). Where no size is within all
+    limits, the image is taken as it is."""
     scale_factor: float = SCALE_FACTOR
     """Between two sizes; 2^(1/4) in the paper."""
     repeatability: float = 0.7
@@ -112,6 +112,7 @@ class R2d2:
         licence="Apache-2.0 (code); CC BY-NC-SA 3.0, NON-COMMERCIAL (weights)",
         paper="Revaud et al., R2D2: Repeatable and Reliable Detector and Descriptor, NeurIPS "
         "2019, arXiv 1906.06195",
+        weights=offer(R2D2),
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "rgb"
     descriptor_size: ClassVar[int] = DESCRIPTOR_SIZE
@@ -166,7 +167,6 @@ class R2d2:
 
     def _pixels(self, image: np.ndarray) -> Tensor:
         pixels = rgb_batch(image, "R2D2", self._device)
-        check_range(image, "R2D2")
         return normalise_colours(pixels)
 
     def _search(self, pixels: Tensor) -> Iterator[tuple[_Found, Level]]:

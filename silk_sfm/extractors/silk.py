@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from silk_sfm.errors import ConfigError, ImageError
+from silk_sfm.extractors.inputs import check_keypoints
 from silk_sfm.features import LocalFeatures
+from silk_sfm.images import check_grey
 from silk_sfm.nn.detection import REMOVED, DetectionOptions, detect_logits, refine
 from silk_sfm.nn.flat import constant_around
 from silk_sfm.nn.inference import Arithmetic, inference_for
+from silk_sfm.nn.published import SILK_CATALOGUE, offer
 from silk_sfm.nn.tiling import TiledSilk
 from silk_sfm.nn.weights import load_silk, weights_digest
 from silk_sfm.options import neutral
@@ -37,8 +40,8 @@ class SilkOptions(DetectionOptions):
     """Of the convolutions: 0 finds nothing within 9 px (pvgg-4) of the border, 1 finds keypoints up
     to the border, less repeatable ones there."""
     arithmetic: Arithmetic = "float32"
-    """Of the convolutions. bfloat16 takes half the time on a GPU, or on a CPU that computes with it
-    (AVX512-BF16, AMX), and moves some keypoints; without such hardware it is slower."""
+    """Of the convolutions. bfloat16 takes half the time on a CPU that computes with it (AVX512-BF16,
+    AMX) and is meant for GPUs; it moves some keypoints. Without such hardware it is slower."""
     tile_pixels: int = neutral(2_000_000)
     """An image of at most so many pixels is seen whole, a larger one in tiles of a quarter of that;
     bounds memory (about 1 KB a pixel), does not change results."""
@@ -79,6 +82,8 @@ class Silk:
         summary="SiLK: learned keypoints and descriptors at full resolution",
         licence="Apache-2.0 (weights `silk`); GPL-3.0 (the authors' weights)",
         paper="Gleize, Wang, Feiszli: SiLK, Simple Learned Keypoints. ICCV 2023, arXiv 2304.06194",
+        weights=offer(SILK_CATALOGUE),
+        descriptor="128 numbers, 32 of pvgg-micro",
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "grey"
     Options = SilkOptions
@@ -108,6 +113,7 @@ class Silk:
         Raises ImageError as a call does.
         """
         self._check(image)
+        check_keypoints(keypoints)
         with torch.inference_mode():
             pixels = torch.tensor(image, device=self._device)
             tiled = TiledSilk(self.inference, pixels, self.options.tile_pixels)
@@ -152,10 +158,7 @@ class Silk:
         return logits.masked_fill(flat, REMOVED)
 
     def _check(self, image: np.ndarray) -> None:
-        if image.ndim != 2 or image.dtype != np.float32:
-            raise ImageError(
-                f"SiLK needs an (H, W) float32 grey image, got {image.shape} {image.dtype}."
-            )
+        check_grey(image, "SiLK")
         height, width = image.shape
         least = self.network.architecture.receptive_field
         if min(height, width) < least:
@@ -163,8 +166,6 @@ class Silk:
                 f"{width} x {height} px is smaller than the {least} x {least} px that SiLK sees "
                 f"at once; leave the image out or enlarge it."
             )
-        if not (image.min() >= -0.5 and image.max() <= 1.5):  # resampling may overshoot a little
-            raise ImageError(f"SiLK needs grey values in 0..1, got {image.min()} to {image.max()}.")
 
 
 def _between_cells(tiled: TiledSilk, yx: Tensor) -> Tensor:

@@ -14,14 +14,13 @@ from silk_sfm.extractors.inputs import (
     check_at_least,
     check_keypoints,
     check_numbers,
-    check_range,
     check_share,
     is_blank,
 )
-from silk_sfm.extractors.kornia_images import grey_batch, local_features
+from silk_sfm.extractors.tensors import grey_batch, local_features
 from silk_sfm.features import LocalFeatures
 from silk_sfm.nn.catalogues import SUPERPOINT
-from silk_sfm.nn.published import find_weights
+from silk_sfm.nn.published import find_weights, offer
 from silk_sfm.nn.sampling import sample_unit
 from silk_sfm.nn.state import file_digest
 from silk_sfm.nn.superpoint import (
@@ -76,10 +75,10 @@ class SuperPoint:
         licence="Apache-2.0 (code); MIT (weights `superpoint-v6`); Magic Leap, NON-COMMERCIAL "
         "(weights `superpoint-v1`)",
         paper="DeTone, Malisiewicz, Rabinovich: SuperPoint. CVPR workshops 2018, arXiv 1712.07629",
+        weights=offer(SUPERPOINT),
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "grey"
     descriptor_size: ClassVar[int] = DESCRIPTOR_SIZE
-    lightglue: ClassVar[str] = "superpoint"
     Options = SuperPointOptions
 
     def __init__(self, options: SuperPointOptions, device: str = "cpu") -> None:
@@ -112,7 +111,6 @@ class SuperPoint:
     def _look(self, image: np.ndarray) -> tuple[Tensor, Tensor]:
         """(65, h, w) logits and (256, h, w) unit descriptors of the cells."""
         pixels = grey_batch(image, "SuperPoint", self._device)
-        check_range(image, "SuperPoint")
         if min(image.shape) < CELL:
             raise ImageError(
                 f"{image.shape[1]} x {image.shape[0]} px is smaller than the {CELL} x {CELL} px of "

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from silk_sfm.features import LocalFeatures
+from silk_sfm.pixels import QUARTER_TURNS, raw_from_upright, upright_size
 from silk_sfm.plugins import About, Describer, Extractor
 
 TURNS = (1, 2, 3)
@@ -53,11 +54,10 @@ class Turned:
 
 def turn_points(xy: np.ndarray, size: tuple[int, int], turn: int) -> np.ndarray:
     """(N, 2) pixels of an image of (width, height) -> pixels after quarter turns as `np.rot90`."""
-    width, height = size
-    for _ in range(turn):
-        xy = np.stack([xy[:, 1], width - 1 - xy[:, 0]], axis=1)
-        width, height = height, width
-    return np.ascontiguousarray(xy)
+    if turn == 0:
+        return xy
+    orientation = QUARTER_TURNS[turn - 1]
+    return raw_from_upright(xy, upright_size(size, orientation), orientation)
 
 
 def _of_nearest(found: LocalFeatures, places: np.ndarray) -> np.ndarray:

@@ -10,10 +10,12 @@ import torch
 from kornia.feature.xfeat import XFeat as XFeatNetwork
 
 from silk_sfm.errors import ConfigError
-from silk_sfm.extractors.inputs import check_at_least
-from silk_sfm.extractors.kornia_images import has_nothing, local_features, rgb_batch
+from silk_sfm.extractors.inputs import check_at_least, has_nothing
+from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
-from silk_sfm.nn.library_weights import XFEAT, find_library, library_digest, load_library
+from silk_sfm.nn.library_weights import XFEAT, load_library
+from silk_sfm.nn.published import find_weights, offer
+from silk_sfm.nn.state import file_digest
 from silk_sfm.options import neutral
 from silk_sfm.plugins import About
 
@@ -49,6 +51,7 @@ class XFeat:
         licence="Apache-2.0 (kornia); weights Apache-2.0",
         paper="Potje, Cadar, Araujo, Martins, Nascimento, XFeat: Accelerated Features for "
         "Lightweight Image Matching, CVPR 2024, arXiv 2404.19174",
+        weights=offer(XFEAT),
     )
     channels: ClassVar[Literal["grey", "rgb"]] = "rgb"
     descriptor_size: ClassVar[int] = 64
@@ -57,8 +60,8 @@ class XFeat:
 
     def __init__(self, options: XFeatOptions, device: str = "cpu") -> None:
         self.options = options
-        path = find_library(options.weights, XFEAT)
-        self.weights_digest = library_digest(path)
+        path = find_weights(options.weights, catalogue=XFEAT)
+        self.weights_digest = file_digest(path)
         self._network = XFeatNetwork()
         load_library(self._network.net, path)
         self._network.eval().to(device)

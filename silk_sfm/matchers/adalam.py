@@ -58,7 +58,7 @@ class Adalam:
     """
 
     about: ClassVar[About] = About(
-        summary="AdaLAM by kornia: keeps matches whose surroundings move with them.",
+        summary="AdaLAM by kornia: keeps matches whose surroundings move with them",
         licence="Apache-2.0 (kornia); no weights",
         paper="Cavalli, Larsson, Oswald, Sattler, Pollefeys, AdaLAM: Revisiting Handcrafted "
         "Outlier Detection, ECCV 2020, arXiv 2006.04250",

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from silk_sfm.features import LocalFeatures, Matches
+from silk_sfm.pixels import QUARTER_TURNS, PixelGrid, upright_size
 from silk_sfm.plugins import About, Matcher
 
 
@@ -26,13 +27,26 @@ class BestTurn:
         upright = self.matcher(a, b)
         if b.turned is None:
             return upright
-        tried = [upright, *(self._turned(a, b, descriptors) for descriptors in b.turned)]
+        tried = [upright, *(self._turned(a, b, each, row) for row, each in enumerate(b.turned))]
         return max(tried, key=len)  # the first of the largest
 
-    def _turned(self, a: LocalFeatures, b: LocalFeatures, descriptors: np.ndarray) -> Matches:
-        """Matches with the descriptors of b after a turn; keypoints that have none stay out."""
-        rows = np.flatnonzero(descriptors.any(axis=1))
-        seen = replace(b, descriptors=descriptors, turned=None).select(rows)
-        matches = self.matcher(a, seen)
+    def _turned(
+        self, a: LocalFeatures, b: LocalFeatures, descriptors: np.ndarray, row: int
+    ) -> Matches:
+        """Matches with b after a turn; keypoints that have no descriptor then stay out."""
+        seen = turned_features(b, descriptors, row)
+        rows = np.flatnonzero(seen.descriptors.any(axis=1))
+        matches = self.matcher(a, seen.select(rows))
         indices = np.stack([matches.indices[:, 0], rows[matches.indices[:, 1]]], axis=1)
         return Matches(indices.astype(np.int32), matches.scores)
+
+
+def turned_features(features: LocalFeatures, descriptors: np.ndarray, row: int) -> LocalFeatures:
+    """The image after row + 1 quarter turns, with its (N, D) descriptors.
+
+    Places, directions and size turn, too: some matchers look at them.
+    """
+    orientation = QUARTER_TURNS[row]
+    size = upright_size(features.image_size, orientation)
+    grid = PixelGrid(size, features.image_size, orientation)
+    return replace(features, descriptors=descriptors, turned=None).in_file(grid)

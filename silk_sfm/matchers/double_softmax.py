@@ -51,7 +51,7 @@ class DoubleSoftmax:
     """
 
     about: ClassVar[About] = About(
-        summary="Mutual best by double-softmax probability; the matcher of SiLK.",
+        summary="Mutual best by double-softmax probability; the matcher of SiLK",
         licence="Apache-2.0",
         paper="Gleize, Wang, Feiszli, SiLK: Simple Learned Keypoints, ICCV 2023",
     )

@@ -15,7 +15,8 @@ from silk_sfm import plugins
 from silk_sfm.errors import ConfigError
 from silk_sfm.features import LocalFeatures, Matches
 from silk_sfm.matchers.inputs import descriptor_tensors
-from silk_sfm.nn.library_weights import LIGHTGLUE, find_library, load_tensors
+from silk_sfm.nn.library_weights import LIGHTGLUE, load_tensors
+from silk_sfm.nn.published import find_weights, offer
 from silk_sfm.nn.state import read_state
 from silk_sfm.plugins import About
 
@@ -30,7 +31,7 @@ class LightGlueOptions:
 
     features: Features = "auto"
     """What the weights were trained for, in kornia's words; auto asks the extractor that made the
-    feature store."""
+    feature store. superpoint is for the weights `superpoint-v1` alone, so auto never takes it."""
     weights: str = ""
     """A .pth file; empty fetches those for the features (Apache-2.0) when first used."""
     threshold: float = 0.1
@@ -39,9 +40,11 @@ class LightGlueOptions:
     """Match at most this many keypoints of an image, the best ones by score; 0 matches all. Time
     grows with its square."""
     depth_confidence: float = 0.95
-    """Stop after fewer layers when this share is sure; -1 never stops."""
+    """Stop after fewer layers when this share is sure; -1 never stops. xfeat and
+    keynet_affnet_hardnet never do."""
     width_confidence: float = 0.99
-    """Drop keypoints that cannot be matched when this sure; -1 keeps all."""
+    """Drop keypoints that cannot be matched when this sure; -1 keeps all. xfeat always takes 0.95,
+    keynet_affnet_hardnet keeps all."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
@@ -54,10 +57,11 @@ class LightGlue:
     """Attention between the keypoints of two images; the score is the probability of a match."""
 
     about: ClassVar[About] = About(
-        summary="LightGlue by kornia: a network that matches the keypoints of two images.",
+        summary="LightGlue by kornia: a network that matches the keypoints of two images",
         licence="Apache-2.0 (kornia); weights Apache-2.0",
         paper="Lindenberger, Sarlin, Pollefeys, LightGlue: Local Feature Matching at Light Speed, "
         "ICCV 2023, arXiv 2306.13643",
+        weights=offer(LIGHTGLUE),
     )
     Options = LightGlueOptions
 
@@ -145,7 +149,7 @@ class LightGlue:
 
 
 def _load(features: str, options: LightGlueOptions) -> Any:
-    path = find_library(options.weights or f"lightglue-{features}", LIGHTGLUE)
+    path = find_weights(options.weights or f"lightglue-{features}", catalogue=LIGHTGLUE)
     chosen: dict[str, Any] = dict(kornia.feature.LightGlue.features[features])
     chosen |= {
         "weights": None,

@@ -38,7 +38,7 @@ class Mutual:
     """Matches are each other's nearest neighbour; the score is their cosine similarity."""
 
     about: ClassVar[About] = About(
-        summary="Mutual nearest neighbours, with a ratio test if asked for.",
+        summary="Mutual nearest neighbours, with a ratio test if asked for",
         licence="Apache-2.0",
         paper="Lowe, Distinctive Image Features from Scale-Invariant Keypoints, IJCV 2004",
     )

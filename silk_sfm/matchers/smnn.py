@@ -35,7 +35,7 @@ class Smnn:
     """
 
     about: ClassVar[About] = About(
-        summary="Mutual nearest neighbours with the ratio test in both directions.",
+        summary="Mutual nearest neighbours with the ratio test in both directions",
         licence="Apache-2.0",
         paper="Lowe, Distinctive Image Features from Scale-Invariant Keypoints, IJCV 2004",
     )

@@ -36,14 +36,10 @@ class Variant:
 
     upsampled: descriptors lie on a map of 1/4 instead of 1/8 resolution (paper, section 3.1)
     cross_border: a keypoint may lie beyond its cell, up to the next centres
-    outlier_rejection: trained with IO-Net, which decides about matches
-    descriptor_loss: trained with the metric loss on descriptors
     """
 
     upsampled: bool
     cross_border: bool
-    outlier_rejection: bool
-    descriptor_loss: bool
 
     @property
     def descriptor_cell(self) -> int:
@@ -61,13 +57,11 @@ class Variant:
 
 
 VARIANTS: Mapping[str, Variant] = {
-    "v0": Variant(False, False, False, True),
-    "v1": Variant(False, True, False, True),
-    "v2": Variant(True, True, False, True),
-    "v3": Variant(True, True, True, False),
-    "v4": Variant(True, True, True, True),
+    "v0": Variant(upsampled=False, cross_border=False),
+    "v1": Variant(upsampled=False, cross_border=True),
+    **dict.fromkeys(("v2", "v3", "v4"), Variant(upsampled=True, cross_border=True)),
 }
-"""By the names of the paper's ablation."""
+"""By the names of the paper's ablation; v2, v3 and v4 differ in their training alone."""
 
 
 class KeypointNet(nn.Module):

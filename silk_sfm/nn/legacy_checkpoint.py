@@ -57,6 +57,8 @@ def _read(path: Path) -> Any:
     keys = InertUnpickler(path, content).load()
     if content.tell() > MAX_PICKLE_BYTES:
         refuse(path, EXPECTED, f"pickles larger than {MAX_PICKLE_BYTES >> 20} MiB")
+    if set(keys) != set(unpickler.storages):
+        raise ValueError(f"numbers of {len(keys)} storages, {len(unpickler.storages)} announced")
     for key in keys:
         _fill(content, unpickler.storages[key])
     return loaded

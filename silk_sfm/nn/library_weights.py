@@ -12,8 +12,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from silk_sfm.nn.catalogues import FILES
-from silk_sfm.nn.published import Catalogue, Download, find_weights
-from silk_sfm.nn.state import load_state, read_state
+from silk_sfm.nn.published import Catalogue, Download
+from silk_sfm.nn.state import file_digest, load_state, read_state
 
 GITHUB = "https://github.com"
 BEFORE_TORCH_0_4_1 = "num_batches_tracked"
@@ -190,17 +190,6 @@ def load_tensors(
     network.eval()
 
 
-def library_digest(*files: Path) -> str:
-    """SHA-256 of a weights file, or of the digests of several, in hexadecimal."""
-    digests = []
-    for path in files:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return (
-        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-    )
-
-
-def find_library(source: str, catalogue: Catalogue) -> Path:
-    """The file of a weights name or path; see `find_weights`."""
-    return find_weights(source, catalogue=catalogue)
+def joint_digest(*files: Path) -> str:
+    """SHA-256 of the digests of several weights files, in hexadecimal."""
+    return hashlib.sha256("".join(map(file_digest, files)).encode()).hexdigest()

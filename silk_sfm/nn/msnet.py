@@ -47,7 +47,7 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.bn2(self.conv2(changed)) + self.downsample(maps))
 
 
-class MsNet(nn.Module):
+class MsNetV0(nn.Module):
     """Colour images (N, 3, H, W), normalised as for ImageNet -> (N, 128, h, w), h = ceil(H / 4)."""
 
     def __init__(self) -> None:
@@ -90,13 +90,13 @@ def to_cells(xy: Tensor, maps: Tensor, image_shape: tuple[int, int], how: Sampli
     return _SAMPLINGS[how](xy, map_size, image_size)
 
 
-def load_msnet(source: str | Path) -> MsNet:
+def load_msnet(source: str | Path) -> MsNetV0:
     """The network of a weights file, in eval mode; its authors published none.
 
     Raises WeightsError, one line that names the file, when it holds anything else.
     """
     path = find_weights(source, catalogue=MSNET)
-    network = MsNet()
+    network = MsNetV0()
     state = {plain_name(name): tensor for name, tensor in read_state(path).items()}
     load_state(network, state, path, "MSNetV0")
     return network.eval()

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 DEFAULT_WEIGHTS = "silk"
 """Our own weights, Apache-2.0; `silk_sfm/data/silk-pvgg-4.md` describes them."""
 
+BUNDLED_LICENCE = "Apache-2.0, in the package"
+
 BUNDLED = {DEFAULT_WEIGHTS: "silk-pvgg-4.safetensors"}
 
 AUTHORS_URL = "https://dl.fbaipublicfiles.com/silk/assets/models/silk/"
@@ -84,6 +86,17 @@ class Catalogue:
     def names(self) -> tuple[str, ...]:
         """All names, the bundled ones first."""
         return (*self.bundled, *self.published)
+
+
+def offer(*catalogues: Catalogue) -> str:
+    """The names of all their weights with the licences, in one line."""
+    names: dict[str, list[str]] = {}
+    for catalogue in catalogues:
+        for name in catalogue.bundled:
+            names.setdefault(BUNDLED_LICENCE, []).append(name)
+        for wanted in catalogue.published.values():
+            names.setdefault(wanted.licence, []).append(wanted.name)
+    return "; ".join(f"{', '.join(group)}: {licence}" for licence, group in names.items())
 
 
 PUBLISHED = {

@@ -10,7 +10,6 @@ over contiguous memory. The one tile beyond the last is 0.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,9 +19,9 @@ from torch.nn import functional
 
 from silk_sfm.nn.architecture import Architecture
 from silk_sfm.nn.folding import Convolution, FoldedSilk, are_few
+from silk_sfm.nn.workers import Workers
 
 PHASES = 4
-PRODUCTS = 6
 FILTER_TRANSFORM = (  # Lavin and Gray, equation 10: values at 0, 1, -1, 2, -2 and infinity
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
@@ -34,8 +33,6 @@ FILTER_TRANSFORM = (  # Lavin and Gray, equation 10: values at 0, 1, -1, 2, -2 a
 BLOCK_ROWS = 32
 BLOCK_TILES = 80
 """Rows and tiles worked on at a time; measured fastest, 11 MB at 128 channels."""
-HEAD_ROWS = 2 * BLOCK_ROWS
-"""Rows of a head's hidden map that exist at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,23 +72,31 @@ class WinogradConvolution:
         ]  # 6 of (K, C, 3, 1)
         self._bias = layer.bias
 
-    def __call__(self, maps: Phases) -> Phases:
+    def __call__(self, maps: Phases, workers: Workers | None = None) -> Phases:
         """(4, H, T + 1, C) -> (4, H - 2, T + 1, K), two columns less wide."""
         data, n_tiles = maps.data, maps.n_tiles
         height = data.shape[1] - 2
         outputs = data.new_empty(PHASES, height, n_tiles + 1, len(self._bias))
         outputs[:, :, n_tiles] = 0
-        scratch = _Scratch(height, n_tiles, data.shape[3])
-        for top, left in product(range(0, height, BLOCK_ROWS), range(0, n_tiles, BLOCK_TILES)):
+
+        def convolve_block(corner: tuple[int, int]) -> None:
+            top, left = corner
             bottom, right = min(top + BLOCK_ROWS, height), min(left + BLOCK_TILES, n_tiles)
             inputs = data[:, top : bottom + 2, left : right + 1]
-            self._convolve(inputs, scratch, outputs[:, top:bottom, left:right])
+            self._convolve(inputs, outputs[:, top:bottom, left:right])
+
+        corners = product(range(0, height, BLOCK_ROWS), range(0, n_tiles, BLOCK_TILES))
+        if workers is None:
+            for corner in corners:
+                convolve_block(corner)
+        else:
+            workers.map(convolve_block, corners)
         return Phases(outputs, maps.width - 2)
 
-    def _convolve(self, inputs: Tensor, scratch: _Scratch, outputs: Tensor) -> None:
+    def _convolve(self, inputs: Tensor, outputs: Tensor) -> None:
         """(4, R + 2, B + 1, C) -> (4, R, B, K), written to `outputs`."""
         products = []
-        for index, part in enumerate(scratch.transform(inputs)):  # (R + 2, B, C)
+        for index, part in enumerate(_inputs_of(inputs)):  # (R + 2, B, C)
             bias = self._bias if index == 1 else None  # the product that all four outputs add once
             maps = functional.conv2d(part.permute(2, 0, 1)[None], self._filters[index], bias)
             products.append(maps[0].permute(1, 2, 0))  # (R, B, K)
@@ -99,37 +104,24 @@ class WinogradConvolution:
         outputs.relu_()
 
 
-class _Scratch:
-    """Room for the transformed inputs of one block, used again by the next one."""
+def _inputs_of(columns: Tensor) -> list[Tensor]:
+    """(4, R, B + 1, C) -> 6 of (R, B, C), what the products take: Lavin and Gray, equation 10.
 
-    def __init__(self, height: int, n_tiles: int, channels: int) -> None:
-        size = (min(BLOCK_ROWS, height) + 2) * min(BLOCK_TILES, n_tiles) * channels
-        self._parts = torch.empty(PRODUCTS + 2, size)
-
-    def transform(self, inputs: Tensor) -> list[Tensor]:
-        """(4, R, B + 1, C) -> 6 of (R, B, C), the products' inputs: Lavin and Gray, equation 10.
-
-        With d0..d5 the columns of a tile and the first two of the next one:
-        4 d0 - 5 d2 + d4, -4 d1 - 4 d2 + d3 + d4, 4 d1 - 4 d2 - d3 + d4,
-        -2 d1 - d2 + 2 d3 + d4, 2 d1 - d2 - 2 d3 + d4, 4 d1 - 5 d3 + d5.
-        """
-        _, height, width, channels = inputs.shape
-        shape = (height, width - 1, channels)
-        parts = [part[: math.prod(shape)].view(shape) for part in self._parts]
-        v0, v1, v2, v3, v4, v5, even, odd = parts
-        d0, d1, d2, d3 = inputs[:, :, :-1]
-        d4, d5 = inputs[:2, :, 1:]
-        torch.sub(d4, d2, out=even)
-        torch.sub(d3, d1, out=odd)
-        torch.add(even, odd, alpha=2, out=v3)
-        torch.sub(even, odd, alpha=2, out=v4)
-        torch.sub(d0, d2, out=v0).mul_(4).add_(even)
-        torch.sub(d5, d3, out=v5).sub_(odd, alpha=4)
-        torch.sub(d4, d2, alpha=4, out=even)
-        torch.sub(d3, d1, alpha=4, out=odd)
-        torch.add(even, odd, out=v1)
-        torch.sub(even, odd, out=v2)
-        return parts[:PRODUCTS]
+    With d0..d5 the columns of a tile and the first two of the next one:
+    4 d0 - 5 d2 + d4, -4 d1 - 4 d2 + d3 + d4, 4 d1 - 4 d2 - d3 + d4,
+    -2 d1 - d2 + 2 d3 + d4, 2 d1 - d2 - 2 d3 + d4, 4 d1 - 5 d3 + d5.
+    """
+    d0, d1, d2, d3 = columns[:, :, :-1]
+    d4, d5 = columns[:2, :, 1:]
+    even, odd = d4 - d2, d3 - d1
+    v3 = torch.add(even, odd, alpha=2)
+    v4 = torch.sub(even, odd, alpha=2)
+    v0 = torch.sub(d0, d2).mul_(4).add_(even)
+    v5 = torch.sub(d5, d3).sub_(odd, alpha=4)
+    torch.sub(d4, d2, alpha=4, out=even)
+    torch.sub(d3, d1, alpha=4, out=odd)
+    v1 = even + odd
+    return [v0, v1, even.sub_(odd), v3, v4, v5]
 
 
 def _outputs_of(products: list[Tensor], outputs: Tensor) -> None:
@@ -162,18 +154,20 @@ class WinogradInference:
     def features(self, pixels: Tensor) -> Phases:
         """(H, W) -> (4, h', T + 1, C)."""
         maps = self._first_layer(pixels)
-        for layer in self._rest:
-            maps = layer(maps)
+        with Workers() as workers:
+            for layer in self._rest:
+                maps = layer(maps, workers)
         return maps
 
     def logits(self, features: Phases) -> Tensor:
         """(h, w), some rows at a time, so that the hidden map never exists as a whole."""
         height = features.data.shape[1] - 2
-        bands = (
-            features.rows(top, min(top + HEAD_ROWS, height) + 2)
-            for top in range(0, height, HEAD_ROWS)
-        )
-        return torch.cat([self._logits_of_band(band) for band in bands])
+        bands = [
+            features.rows(top, min(top + BLOCK_ROWS, height) + 2)
+            for top in range(0, height, BLOCK_ROWS)
+        ]
+        with Workers() as workers:
+            return torch.cat(workers.map(self._logits_of_band, bands))
 
     def raw_descriptors_at(self, features: Phases, rows: Tensor, columns: Tensor) -> Tensor:
         """From patches around the cells, or from the whole map when most cells are asked for."""

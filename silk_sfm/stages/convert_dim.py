@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silk_sfm.errors import StoreError
-from silk_sfm.stages.origin import check_origin
+from silk_sfm.stages.origin import check_origin, check_output
 from silk_sfm.store import FeatureStore, FeatureWriter, MatchStore, MatchWriter, Provenance
 from silk_sfm.store.deep_image_matching import (
     file_digest,
@@ -39,6 +39,8 @@ def export_dim(
     Raises StoreError when there are such files, when the stores do not belong together or when two
     images have the same file name.
     """
+    for name in (FEATURES, MATCHES):
+        check_output(out / name, features.path, matches.path)
     check_origin(features, matches)
     if not overwrite and ((out / FEATURES).exists() or (out / MATCHES).exists()):
         raise StoreError(f"{out} holds features.h5 or matches.h5. Add --overwrite to replace them.")
@@ -52,6 +54,8 @@ def import_dim(source: Path, features: Path, matches: Path, overwrite: bool = Fa
     Raises StoreError when a file is missing or damaged, or names keypoints that do not exist, or
     when a store was made from other files.
     """
+    for output in (features, matches):
+        check_output(output, source / FEATURES, source / MATCHES)
     counts: dict[str, int] = {}
     made = Provenance(SOURCE, {}, {FEATURES: file_digest(source / FEATURES)})
     with FeatureWriter(features, made, overwrite, "float32") as feature_store:
@@ -64,8 +68,11 @@ def import_dim(source: Path, features: Path, matches: Path, overwrite: bool = Fa
     n_pairs = 0
     with MatchWriter(matches, Provenance(SOURCE, {}, inputs), overwrite) as match_store:
         for (a, b), pair_matches in read_dim_matches(source / MATCHES):
-            largest = pair_matches.indices.max(axis=0, initial=-1)
-            if largest[0] >= counts.get(a, 0) or largest[1] >= counts.get(b, 0):
+            indices = pair_matches.indices
+            if (
+                indices.min(initial=0) < 0
+                or (indices >= (counts.get(a, 0), counts.get(b, 0))).any()
+            ):
                 raise StoreError(
                     f"{source / MATCHES}: `{a}` and `{b}` have matches of keypoints that are not "
                     f"in {FEATURES}. The two files are of different runs."

@@ -10,14 +10,18 @@ import numpy as np
 
 from silk_sfm.errors import ConfigError
 from silk_sfm.evaluation.protocol import EvaluationProtocol, Job, Predictions, Row
-from silk_sfm.stages.evaluate_export import Export, Method
+from silk_sfm.files import whole_file
+from silk_sfm.stages.evaluate_export import Export, Method, make_describer
 from silk_sfm.stages.evaluate_sfm import export_model
 from silk_sfm.stages.report import StageReport, Track, silent
+
+DATA_NOTE = "data.txt"
+"""In a folder of predictions: where their data lies."""
 
 
 def read_methods(names: Sequence[str]) -> list[Method]:
     """Recipes by name or file. Raises ConfigError when two share a name or none is given."""
-    methods = [Method.read(name) for name in names if name]
+    methods = [Method.read(name.strip()) for name in names if name.strip()]
     shown = [method.name for method in methods]
     if not methods or len(set(shown)) < len(shown):
         raise ConfigError(
@@ -58,6 +62,9 @@ class Evaluation:
         """The rows of all methods and jobs, medians over the seeds."""
         seeds = range(self.options.repeats if self.protocol.seeded else 1)
         jobs = [self._with_budget(job) for job in self.protocol.jobs()]
+        if any(job.keypoints is not None for job in jobs):
+            for method in self.methods:
+                make_describer(method, self.device)  # before hours of work for another method
         rows: list[Row] = []
         for job in jobs:
             for method in self.methods:
@@ -68,8 +75,9 @@ class Evaluation:
         return rows if given is None else [*rows, *given()]
 
     def _with_budget(self, job: Job) -> Job:
-        n_keypoints = self.options.n_keypoints
-        return job if n_keypoints is None else replace(job, n_keypoints=n_keypoints)
+        """The job with at most as many keypoints as it and the options allow."""
+        budgets = [n for n in (self.options.n_keypoints, job.n_keypoints) if n is not None]
+        return replace(job, n_keypoints=min(budgets, default=None))
 
     def _export(self, job: Job, method: Method, seeds: range) -> Predictions:
         goal = "matches" if job.goal == "model" else job.goal
@@ -86,6 +94,22 @@ class Evaluation:
         if write_files is not None:
             self.exported += write_files(job, predictions, self.out)
         return predictions
+
+
+def refuse_other_data(out: Path, data: Path) -> None:
+    """Raises ConfigError when `out` holds predictions on other data: images are known by name."""
+    note, place = out / DATA_NOTE, str(data.resolve())
+    if note.is_file() and (before := note.read_text("utf-8").strip()) != place:
+        raise ConfigError(
+            f"{out} holds predictions on {before}, not on {place}. Give another --out; if the data "
+            f"was only moved, delete {note}."
+        )
+
+
+def note_data(out: Path, data: Path) -> None:
+    """Note in `out` which data its predictions are of."""
+    with whole_file(out / DATA_NOTE) as part:
+        part.write_text(f"{data.resolve()}\n", "utf-8")
 
 
 def median_rows(by_seed: Sequence[Sequence[Row]]) -> list[Row]:

@@ -102,12 +102,7 @@ class Export:
     def _describe(self, keypoints: Mapping[str, np.ndarray]) -> StageReport:
         """Descriptors at given points, in their order."""
         recipe = self.method.recipe
-        describer = recipe.extractor.make("extractors", self.device)
-        if not isinstance(describer, Describer):
-            raise ConfigError(
-                f"The extractor `{recipe.extractor.name}` of {self.method.name} cannot describe "
-                "given points (it has no `describe`). Leave it out of --methods."
-            )
+        describer = make_describer(self.method, self.device)
         made = extraction_provenance(recipe.extractor, describer.weights_digest, recipe.extraction)
         made.inputs["keypoints"] = _digest(keypoints)
         names = self.job.images.names
@@ -118,6 +113,18 @@ class Export:
                 store.add(name, _described(describer, photo, keypoints[name]))
         found = sum(len(keypoints[name]) for name in todo)
         return StageReport("describe", "images", len(todo), len(names) - len(todo), found, "points")
+
+
+def make_describer(method: Method, device: str) -> Describer:
+    """The extractor of a method. Raises ConfigError when it cannot describe given points."""
+    chosen = method.recipe.extractor
+    describer = chosen.make("extractors", device)
+    if not isinstance(describer, Describer):
+        raise ConfigError(
+            f"The extractor `{chosen.name}` of {method.name} cannot describe given points (it has "
+            "no `describe`). Leave it out of --methods."
+        )
+    return describer
 
 
 def best_features(

@@ -8,7 +8,7 @@ from silk_sfm.colmap.assignment import assign_cameras, cameras_of_sizes
 from silk_sfm.colmap.cameras import CameraAssignment, CameraOptions
 from silk_sfm.colmap.database import DatabaseCounts, write_database
 from silk_sfm.errors import ReconstructionError
-from silk_sfm.stages.origin import check_origin
+from silk_sfm.stages.origin import check_origin, check_output
 from silk_sfm.store import FeatureStore, VerifiedStore
 
 
@@ -26,8 +26,9 @@ def export_colmap(
         `cameras.intrinsics` does not give is a guess
 
     Raises ReconstructionError when there is a database already, StoreError when the stores do not
-    belong together, ConfigError for intrinsics that do not fit.
+    belong together or one is `database`, ConfigError for intrinsics that do not fit.
     """
+    check_output(database, features.path, verified.path)
     check_origin(features, verified)
     if database.exists() and not overwrite:
         raise ReconstructionError(f"There is a {database} already. Add --overwrite to replace it.")

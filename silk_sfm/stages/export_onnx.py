@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from silk_sfm.errors import ConfigError
 from silk_sfm.export.extractor import ExtractorGraph, GraphOptions
 from silk_sfm.export.matcher import MatcherGraph, MatcherGraphOptions
 from silk_sfm.export.programs import (
@@ -20,12 +21,20 @@ EXTRACTOR, MATCHER = "extractor.onnx", "matcher.onnx"
 
 
 def export_onnx(
-    out: Path, weights: str, extractor: GraphOptions, matcher: MatcherGraphOptions
+    out: Path,
+    weights: str,
+    extractor: GraphOptions,
+    matcher: MatcherGraphOptions,
+    overwrite: bool = False,
 ) -> tuple[Path, Path]:
     """Write OUT/extractor.onnx and OUT/matcher.onnx; returns their paths.
 
-    Raises WeightsError for weights that cannot be used, PluginError without the extra `onnx`.
+    Raises ConfigError when there is one already, WeightsError for weights that cannot be used,
+    PluginError without the extra `onnx`.
     """
+    for file in (out / EXTRACTOR, out / MATCHER):
+        if file.exists() and not overwrite:
+            raise ConfigError(f"There is a {file} already. Add --overwrite to replace it.")
     network = load_silk(weights)
     program = export_extractor(ExtractorGraph(network, extractor))
     write_onnx(program, out / EXTRACTOR, ("image",), EXTRACTOR_OUTPUTS)

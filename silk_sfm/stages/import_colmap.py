@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from silk_sfm.colmap.exchange import ColmapContent, read_colmap, write_cameras
+from silk_sfm.colmap.exchange import CAMERA_FILES, ColmapContent, read_colmap, write_cameras
 from silk_sfm.errors import ConfigError, ReconstructionError
 from silk_sfm.files import whole_file
 from silk_sfm.pairs import PairList
 
-IMAGE_LIST, PAIRS, CAMERAS = "image_list.txt", "pairs.txt", "cameras.txt"
+IMAGE_LIST, PAIRS = "image_list.txt", "pairs.txt"
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,18 @@ def import_colmap(
     """Write OUT/image_list.txt, OUT/pairs.txt, and the cameras: cameras.txt and cameras.bin.
 
     OUT then serves as `--intrinsics OUT` (images.bin says which photo has which camera),
-    OUT/pairs.txt as `--pair-file`. Raises
-    ReconstructionError when SOURCE cannot be read or OUT holds such files already.
+    OUT/pairs.txt as `--pair-file`.
+
+    Raises ReconstructionError when SOURCE cannot be read, is OUT itself, or when OUT holds such
+    files already.
     """
-    if not overwrite and any((out / name).exists() for name in (IMAGE_LIST, PAIRS, CAMERAS)):
-        raise ReconstructionError(f"{out} holds an import already. Add --overwrite to replace it.")
+    if out.resolve() == source.resolve():
+        raise ReconstructionError(f"{out} is what is read. Give another folder to write.")
+    written = (IMAGE_LIST, PAIRS, *CAMERA_FILES)
+    if not overwrite and any((out / name).exists() for name in written):
+        raise ReconstructionError(
+            f"{out} holds an import or a model already. Add --overwrite to replace it."
+        )
     content = read_colmap(source)
     pairs = _pairs(content, options)
     with whole_file(out / IMAGE_LIST) as part:

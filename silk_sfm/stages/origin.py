@@ -1,9 +1,18 @@
-"""Do two stores belong together?"""
+"""Do two stores belong together, and is neither of them the output?"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from silk_sfm.errors import StoreError
 from silk_sfm.store import FeatureStore, MatchStore, VerifiedStore
+
+
+def check_output(output: Path, *inputs: Path) -> None:
+    """Raises StoreError when `output` is one of `inputs`, which --overwrite would clear."""
+    for path in inputs:
+        if output.resolve() == path.resolve():
+            raise StoreError(f"{output} is read here. Choose another file to write.")
 
 
 def check_origin(features: FeatureStore, pairs: MatchStore | VerifiedStore) -> None:

@@ -122,11 +122,23 @@ def with_plugin(recipe: Recipe, table: str, name: str) -> Recipe:
 def with_parts(recipe: Recipe, detector: str | None, descriptor: str | None) -> Recipe:
     """The recipe with keypoints of one extractor and descriptors of another.
 
-    One that is not given is the recipe's extractor; that one's options stay.
+    One that is not given is the recipe's; its options stay.
     """
-    was = recipe.extractor
-    parts = {"detector": detector or was.name, "descriptor": descriptor or was.name}
-    chosen = choose("extractors", JOINT.join(parts.values()))
-    kept = {part: was.options for part, name in parts.items() if name == was.name}
+    own = _parts(recipe.extractor)
+    names = {"detector": detector or own["detector"].name}
+    names["descriptor"] = descriptor or own["descriptor"].name
+    chosen = choose("extractors", JOINT.join(names.values()))
+    kept = {part: own[part].options for part, name in names.items() if name == own[part].name}
     options = dataclasses.replace(chosen.options, **kept)
     return dataclasses.replace(recipe, extractor=Chosen(chosen.name, options))
+
+
+def _parts(extractor: Chosen) -> dict[str, Chosen]:
+    """Detector and descriptor of an extractor: its two, or itself as both."""
+    detector, joint, descriptor = extractor.name.partition(JOINT)
+    if not joint:
+        return {"detector": extractor, "descriptor": extractor}
+    return {
+        "detector": Chosen(detector, extractor.options.detector),
+        "descriptor": Chosen(descriptor, extractor.options.descriptor),
+    }

@@ -28,6 +28,7 @@ from silk_sfm.stages.tune_scores import Scorer, Tried
 from silk_sfm.stages.tune_stores import Sample, Stores
 
 Pair = tuple[str, str]
+LATER_GROUPS = (matcher_choices, verifier_choices)
 
 
 @dataclass
@@ -51,12 +52,16 @@ class Tuner:
     groups: list[list[Tried]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raises DatasetError when no pair of the sample has ground truth."""
+        """Raises DatasetError when no pair of the sample has ground truth, ConfigError for a value
+        that the plug-ins refuse.
+        """
         self._model = None if self.truth is None else read_model(self.truth)
         self.sample = Sample(self.images, spread(self._known_pairs(), self.options.n_pairs))
         longest = max(max(image_size(self.images.path(name))) for name in self.sample.names)
         sizes = useful_sizes(self.options.max_sizes, longest)
         self.options = replace(self.options, max_sizes=sizes)
+        for choice in (*self._grid(), *self._later()):
+            choice.recipe(self.base)
         self._scorer = Scorer(self.sample, self.options, self._model)
         self._stores = Stores(
             self.sample,
@@ -72,20 +77,21 @@ class Tuner:
     def estimate_seconds(self) -> float:
         """How long `run` will take at most, from one image and one pair of each image size.
 
-        What is measured is kept; extraction that is there already costs nothing.
+        The features of the measured images are kept. What an earlier run has left of the first
+        group costs nothing.
         """
         total, slowest = 0.0, 0.0
         for choices in self._by_view():
             largest = choices[-1]
             per_image, n_images = self._measured_extraction(largest)
-            per_pair, n_pairs = self._measured_matching(largest)
-            shares = [self._share(choice, largest) for choice in choices]
-            total += per_image * n_images + per_pair * n_pairs * sum(shares)
+            per_pair = self._measured_matching(largest)
+            n_pairs = sum(
+                self._share(choice, largest) * len(self._stores.pairs_todo(choice))
+                for choice in choices
+            )
+            total += per_image * n_images + per_pair * n_pairs
             slowest = max(slowest, per_pair)
-        others = (matcher_choices, verifier_choices)
-        first = self._grid()[0]
-        n_more = sum(len(more(first, self.base, self.options)) for more in others)
-        return total + slowest * n_more * len(self.sample.pairs)
+        return total + slowest * len(self._later()) * len(self.sample.pairs)
 
     def run(self) -> Tried:
         """Try everything; returns the best."""
@@ -93,7 +99,7 @@ class Tuner:
         for choices in self._by_view():
             self._stores.extract(choices[-1])
             self.groups[0] += [self._try(choice) for choice in choices]
-        for more in (matcher_choices, verifier_choices):
+        for more in LATER_GROUPS:
             best = self.best
             choices = more(best.choice, self.base, self.options)
             self.groups.append([best, *(self._try(choice) for choice in choices)])
@@ -122,6 +128,11 @@ class Tuner:
     def _grid(self) -> list[Choice]:
         return grid(self.base, self.options)
 
+    def _later(self) -> list[Choice]:
+        """What the later groups try, as if the first of the grid were the best."""
+        first = self._grid()[0]
+        return [each for more in LATER_GROUPS for each in more(first, self.base, self.options)]
+
     def _by_view(self) -> list[list[Choice]]:
         """The grid, in groups that share image size and weights; fewest keypoints first."""
         views: dict[str, list[Choice]] = {}
@@ -148,12 +159,10 @@ class Tuner:
             return 0.0, 0
         return seconds_of(partial(self._stores.extract, choice, todo[:1])), len(todo) - 1
 
-    def _measured_matching(self, choice: Choice) -> tuple[float, int]:
-        """Seconds to match and verify a pair, and how many pairs of this choice there are."""
-        first = self.sample.pairs[:1]
-        self._stores.extract(choice, list(first[0]))
-        measure = partial(self._stores.verify, choice, PairList(tuple(first)))
-        return seconds_of(measure), len(self.sample.pairs)
+    def _measured_matching(self, choice: Choice) -> float:
+        """Seconds to match and verify the first pair."""
+        self._stores.extract(choice, list(self.sample.pairs[0]))
+        return seconds_of(partial(self._stores.try_pair, choice))
 
     def _share(self, choice: Choice, largest: Choice) -> float:
         """Cost of a pair relative to that with most keypoints: it grows with their square."""

@@ -87,9 +87,11 @@ class Choice:
 
     @property
     def view(self) -> str:
-        """Names the folder of what the extractor saw."""
-        weights = f"{Path(self.weights).stem}_" if self.weights is not None else ""
-        return f"{weights}{self.max_size}px"
+        """Names the folder of what the extractor saw; files of one name stay apart."""
+        if self.weights is None:
+            return f"{self.max_size}px"
+        weights = Path(self.weights).as_posix().strip("/").replace("/", "_")
+        return f"{weights}_{self.max_size}px"
 
     def __str__(self) -> str:
         parts = [

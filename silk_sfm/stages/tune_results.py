@@ -20,13 +20,14 @@ def write_tuned(tuner: Tuner) -> tuple[str, list[Path]]:
     title = f"{len(ranked)} choices on {tuner.plan()}, best {score} first"
     results = Results(title, [tried.row(tuner.base, tuner.options.auc_degrees) for tried in ranked])
     best = tuner.best
-    comment = (
-        f"Found by `silk-sfm tune` on {tuner.plan()}: {score} {best.score:.1f}.\n{best.choice}"
-    )
+    shown = str(best.choice)
+    if best.choice.verifier_threshold_px is not None:
+        shown += f", RANSAC {best.choice.verifier_threshold_px:g} px"
+    comment = f"Found by `silk-sfm tune` on {tuner.plan()}: {score} {best.score:.1f}.\n{shown}"
     recipe, picture = tuner.out / "tuned.toml", tuner.out / "tuned.png"
     write_recipe(best.choice.recipe(tuner.base), recipe, comment)
     write_sweep_plot(title, score, _panels(tuner), picture)
-    text = f"{results.text()}\n\nbest: {best.choice} -> {recipe}"
+    text = f"{results.text()}\n\nbest: {shown} -> {recipe}"
     return text, [recipe, *results.write(tuner.out), picture]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from silk_sfm.errors import ImageError
@@ -23,7 +24,14 @@ from silk_sfm.stages.verify import (
     verification_provenance,
     verify,
 )
-from silk_sfm.store import FeatureStore, FeatureWriter, MatchStore, MatchWriter, VerifiedWriter
+from silk_sfm.store import (
+    FeatureStore,
+    FeatureWriter,
+    MatchStore,
+    MatchWriter,
+    VerifiedStore,
+    VerifiedWriter,
+)
 
 
 @dataclass(frozen=True)
@@ -92,18 +100,37 @@ class Stores:
         for skipped in report.skipped:
             raise ImageError(f"{skipped.name} cannot be used for tuning: {skipped.reason}")
 
+    def pairs_todo(self, choice: Choice) -> list[tuple[str, str]]:
+        """Pairs of the sample without a geometry of this choice."""
+        path = self._found(choice).verified
+        starts_anew = self._anew is not None and path not in self._anew
+        if starts_anew or not path.exists():
+            return list(self._sample.pairs)
+        with VerifiedStore(path) as store:
+            return [pair for pair in self._sample.pairs if pair not in store]
+
     def verify(self, choice: Choice, pairs: PairList) -> Found:
         """The matches of `pairs` and their geometries."""
-        recipe = choice.recipe(self._base)
         found = self._found(choice)
         if found.features != self._features(choice):
             self._choose(choice, pairs.names, found.features)
+        self._fill(choice, pairs, found)
+        return found
+
+    def try_pair(self, choice: Choice) -> None:
+        """Match and verify the first pair and keep nothing of it, to see how long that takes."""
+        with TemporaryDirectory() as folder:
+            matches, verified = (Path(folder) / f"{name}.h5" for name in ("matches", "verified"))
+            found = Found(self._features(choice), matches, verified)
+            self._fill(choice, PairList(tuple(self._sample.pairs[:1])), found)
+
+    def _fill(self, choice: Choice, pairs: PairList, found: Found) -> None:
+        recipe = choice.recipe(self._base)
         with FeatureStore(found.features) as features:
             made = matching_provenance(recipe.matcher, features)
             with MatchWriter(found.matches, made, self._is_new(found.matches)) as matches:
                 match(pairs, features, recipe.matcher.make("matchers", self._device), matches)
             self._verify(recipe, features, pairs, found)
-        return found
 
     def cameras(self, features: FeatureStore) -> TrustedCameras:
         """Known cameras: those of the ground truth."""

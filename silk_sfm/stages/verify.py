@@ -98,6 +98,8 @@ def verify(
     cameras: of each image whose intrinsics are trusted; a pair without them gets a fundamental
         matrix.
     chosen: only these pairs; all of the match store without it
+
+    Raises StoreError that names the pair which could not be verified.
     """
     pairs = matches.pairs(features.names)
     pairs = pairs if chosen is None else chosen.among(pairs)
@@ -110,7 +112,8 @@ def verify(
     with WriteBehind[tuple[TwoViewGeometry, int]](store) as behind:
         for item, geometry in track(results, "pairs", len(todo)):
             if isinstance(geometry, SilkSfmError):
-                raise geometry
+                a, b = item.pair
+                raise StoreError(f"{matches.path}: `{a}` and `{b}`: {geometry}") from geometry
             found += len(geometry.inliers)
             behind.add(pair_key(item.pair), (geometry, item.n_keypoints))
     return StageReport("verify", "pairs", len(todo), len(pairs) - len(todo), found, "inliers")

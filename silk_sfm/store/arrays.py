@@ -50,13 +50,18 @@ def add_external_link(group: h5g.GroupID, name: str, file: str, path: str) -> No
 
 def external_target(group: h5g.GroupID, path: str) -> tuple[str, str] | None:
     """File and path that an external link leads to; None when it is another link or none."""
-    try:
-        if group.links.get_info(path.encode()).type != h5l.TYPE_EXTERNAL:
-            return None
-    except RuntimeError:  # what h5py raises when there is no such link
+    if not is_external(group, path):
         return None
     file, target = group.links.get_val(path.encode())
     return file.decode(), target.decode()
+
+
+def is_external(group: h5g.GroupID, path: str) -> bool:
+    """Is there a link `path`, and does it lead to another file?"""
+    try:
+        return bool(group.links.get_info(path.encode()).type == h5l.TYPE_EXTERNAL)
+    except RuntimeError:  # what h5py raises when there is no such link
+        return False
 
 
 def open_group(root: h5g.GroupID, key: str) -> h5g.GroupID:

@@ -55,11 +55,13 @@ def export_benchmark(
     (2, M) int64 for every pair with KEY_A > KEY_B, (2, 0) where nothing was matched
 
     Raises StoreError for names, numbers of keypoints or sizes of descriptors that the benchmark
-    refuses.
+    refuses, and when `folder` holds the stores themselves.
     """
     keys = benchmark_keys(names)
     _check_limits(features, keys)
     paths = [folder / f"{name}.h5" for name in ("keypoints", "descriptors", "matches")]
+    if matches.path.resolve() in [path.resolve() for path in paths]:
+        raise StoreError(f"{matches.path} would be written over. Choose another folder.")
     with explained(folder):
         with whole_file(paths[0]) as part, h5py.File(part, "w") as file:
             for name, key in keys.items():

@@ -86,6 +86,8 @@ def read_dim_features(path: Path) -> Iterator[tuple[str, LocalFeatures]]:
 def read_dim_matches(path: Path) -> Iterator[tuple[Pair, Matches]]:
     """Pairs of file names and their matches, sorted by the keypoint of the first image; score 1.
 
+    Of several matches of one keypoint of the first image only the first one stays.
+
     Raises StoreError when the file is missing, damaged or another one.
     """
     with _opened(path) as file:
@@ -94,7 +96,10 @@ def read_dim_matches(path: Path) -> Iterator[tuple[Pair, Matches]]:
                 raise StoreError(f"{path} is no matches.h5 of deep-image-matching: `{first}`.")
             for second in file[first]:
                 indices = file[first][second][()].astype(np.int32).reshape(-1, 2)
-                indices = indices[np.argsort(indices[:, 0], kind="stable")]
+                n_stored = len(indices)
+                indices = indices[np.unique(indices[:, 0], return_index=True)[1]]
+                if len(indices) < n_stored:
+                    _warn_of_doubles(path, (first, second), n_stored - len(indices))
                 yield (first, second), Matches(indices, np.ones(len(indices), np.float32))
 
 
@@ -141,6 +146,15 @@ def _warn_of_rounding(path: Path, name: str, group: h5py.Group) -> None:
         log.warning(
             "%s: `%s` is stored as float16; its size and keypoints are rounded to 2 px.", path, name
         )
+
+
+def _warn_of_doubles(path: Path, pair: Pair, count: int) -> None:
+    log.warning(
+        "%s: `%s` and `%s`: %d matches left out, of keypoints that have one already.",
+        path,
+        *pair,
+        count,
+    )
 
 
 def _missing(path: Path) -> str:

@@ -25,6 +25,7 @@ from silk_sfm.store.arrays import (
     has_attribute,
     has_link,
     is_dataset,
+    is_external,
     links_called,
     member_names,
     open_group,
@@ -95,10 +96,6 @@ class FeatureStore(Closing):
     def keypoints(self, name: str) -> np.ndarray:
         """(N, 2) float32 keypoints of an image, without reading its descriptors."""
         return self.positions(name)[0]
-
-    def uncertainty(self, name: str) -> float:
-        """Standard deviation of an image's keypoints in its pixels."""
-        return _uncertainty(h5d.open(self._group(name), b"keypoints"))
 
     def image_size(self, name: str) -> tuple[int, int]:
         """(width, height) of an image."""
@@ -189,6 +186,9 @@ class FeatureWriter(ShardWriter[LocalFeatures, IndexedImage]):
                 add_external_link(group, name, shard, f"/{key}/{name}")
 
         add_group(index, key, fill)
+
+    def _is_linked(self, index: h5g.GroupID, key: str) -> bool:
+        return is_external(index, f"{key}/keypoints")
 
     def _keys(self, root: h5g.GroupID) -> Iterator[str]:
         return feature_keys(root)

@@ -60,9 +60,9 @@ def _write_failure(path: Path, error: OSError) -> str:
     return f"Cannot write {path}: {reason}. {what_to_do}; what was finished before is kept."
 
 
-def file_image(fill: Callable[[h5py.File], None], start: bytes | None = None) -> bytes:
-    """The bytes of an HDF5 file that `fill` writes; `start` is a file to add to."""
-    with file_in_memory(start) as file:
+def file_image(fill: Callable[[h5py.File], None]) -> bytes:
+    """The bytes of an HDF5 file that `fill` writes."""
+    with file_in_memory() as file:
         fill(file)
         return bytes_of(file)
 

@@ -19,6 +19,7 @@ from silk_sfm.features import Matches
 from silk_sfm.store.arrays import (
     add_external_link,
     has_link,
+    is_external,
     is_group,
     member_names,
     open_group,
@@ -168,6 +169,9 @@ class PairWriter(ShardWriter[tuple[Value, int], None]):
     def _link(self, index: h5g.GroupID, key: str, shard: str, entry: None) -> None:
         first, _, second = key.rpartition("/")
         add_external_link(require_group(index, first), second, shard, f"/{key}")
+
+    def _is_linked(self, index: h5g.GroupID, key: str) -> bool:
+        return is_external(index, key)
 
     def _keys(self, root: h5g.GroupID) -> Iterator[str]:
         return pair_keys(root)

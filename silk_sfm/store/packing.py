@@ -56,9 +56,13 @@ def _merge_shards(path: Path, target: Path) -> None:
 
 
 def _copy_tree(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy every group that holds a dataset, at its own path."""
+    """Copy every group that holds a dataset, at its own path.
+
+    One that is there already is the same: Ctrl-C came before it was noted, and it was made again.
+    """
     for name, member in source.items():
         if any(isinstance(inner, h5py.Dataset) for inner in member.values()):
-            source.copy(member, target, name=name)
+            if name not in target:
+                source.copy(member, target, name=name)
         else:
             _copy_tree(member, target.require_group(name))

@@ -14,6 +14,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -72,6 +73,7 @@ class ShardWriter(Closing, Generic[Value, Entry]):
         self.folder = shard_folder(path)
         self._shard: h5py.File | None = None  # in memory, until it is finished
         self._unsaved: dict[str, Entry] = {}
+        self._added: set[str] = set()
         self._unlinked: dict[int, dict[str, Entry]] = {}
         self._writing: tuple[FileInWriting, dict[str, Entry]] | None = None
         self._last_flush = self._last_index = time.monotonic()
@@ -99,24 +101,27 @@ class ShardWriter(Closing, Generic[Value, Entry]):
         """Make `key` of the index lead to the group of the same name in the file `shard`."""
 
     @abstractmethod
+    def _is_linked(self, index: h5g.GroupID, key: str) -> bool:
+        """Did `_link` make `key` lead to a shard?"""
+
+    @abstractmethod
     def _keys(self, root: h5g.GroupID) -> Iterator[str]:
-        """The keys that a shard or an index holds."""
+        """The keys that a shard holds."""
 
     def __contains__(self, key: str) -> bool:
-        return key in self._known
-
-    def __len__(self) -> int:
-        return len(self._known)
+        if key in self._added:
+            return True
+        return self._found_any and self._is_linked(self._index.id, key)
 
     def add(self, key: str, value: Value) -> None:
         """Add a value; it is on disk a few seconds later. A key that exists is an error."""
-        if key in self._known:
+        if key in self:
             raise StoreError(f"{self.path} already holds `{key}`.")
         if self._shard is None:
             self._shard = file_in_memory()
             self._begin_shard(self._shard)
         self._unsaved[key] = add_group(self._shard.id, key, partial(self._fill, value=value))
-        self._known.add(key)
+        self._added.add(key)
         is_large = self._shard.id.get_filesize() > SHARD_BYTES
         if is_large or time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self._finish_shard()
@@ -167,6 +172,7 @@ class ShardWriter(Closing, Generic[Value, Entry]):
         finally:
             if self._shard is not None:  # the one before could not be written
                 self._shard.close()
+            self._index.close()
             self._lock.release()
 
     def _open(self, overwrite: bool) -> None:
@@ -178,12 +184,12 @@ class ShardWriter(Closing, Generic[Value, Entry]):
             self._generation = max([self._generation, *map(generation_of, left)])
             write_whole(self.path, file_image(self._start))
         self._check_provenance_of([self.path])
+        self._generation = generation_of(self.path)
         if is_packed(self.path):
             self._unpack()
-        with LinkedFile(self.path) as index:
-            self._known = set(self._keys(index.root))
-            self._last_shard = int(index.file.attrs[LAST_SHARD])
-        self._generation = generation_of(self.path)
+        # kept in memory: to ask it for a key, and to add links to it, costs little at any size
+        self._index = file_in_memory(self.path.read_bytes())
+        self._last_shard = int(self._index.attrs[LAST_SHARD])
         self._recover()
 
     def _holds_nothing(self) -> bool:
@@ -224,7 +230,6 @@ class ShardWriter(Closing, Generic[Value, Entry]):
 
     def _unpack(self) -> None:
         """Turn a packed file into the first shard of a new index, so that it can grow again."""
-        self._generation = generation_of(self.path)
         for shard in shards_of(self.path):  # left by a pack that was killed after its rename
             shard.unlink()
         first = self.folder / shard_name(1)
@@ -250,9 +255,8 @@ class ShardWriter(Closing, Generic[Value, Entry]):
             for shard in shards_of(self.path)
             if int(shard.stem) > self._last_shard
         }
-        for number, entries in self._unlinked.items():
-            self._known.update(entries)
-            self._last_shard = max(self._last_shard, number)
+        self._last_shard = max([self._last_shard, *self._unlinked])
+        self._found_any = self._last_shard > 0
         self._write_index()
 
     def _entries_of(self, shard: Path) -> dict[str, Entry]:
@@ -268,14 +272,18 @@ class ShardWriter(Closing, Generic[Value, Entry]):
         if not self._unlinked:
             return
         started = time.monotonic()
-        write_whole(self.path, file_image(self._add_links, self.path.read_bytes()))
+        self._add_links(self._index)
+        write_whole(self.path, bytes_of(self._index))
         self._unlinked = {}
         self._last_index = time.monotonic()
         self._index_seconds = self._last_index - started
 
     def _add_links(self, index: h5py.File) -> None:
-        done = int(index.attrs[LAST_SHARD])  # after Ctrl-C these may be there already
-        for number in sorted(number for number in self._unlinked if number > done):
-            for key, entry in self._unlinked[number].items():
-                self._link(index.id, key, f"{self.folder.name}/{shard_name(number)}", entry)
+        for number, entries in sorted(self._unlinked.items()):
+            shard = f"{self.folder.name}/{shard_name(number)}"
+            # after Ctrl-C some may be there already
+            is_begun = any(self._is_linked(index.id, key) for key in islice(entries, 1))
+            for key, entry in entries.items():
+                if not (is_begun and self._is_linked(index.id, key)):
+                    self._link(index.id, key, shard, entry)
             index.attrs[LAST_SHARD] = number

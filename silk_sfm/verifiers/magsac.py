@@ -82,7 +82,7 @@ class Magsac:
     """Keeps the matches within `threshold_px` of the best two-view geometry found."""
 
     about: ClassVar[About] = About(
-        summary="MAGSAC++ by OpenCV: essential, fundamental matrix or homography.",
+        summary="MAGSAC++ by OpenCV: essential, fundamental matrix or homography",
         licence="Apache-2.0",
         paper="Barath et al., MAGSAC++, a Fast, Reliable and Accurate Robust Estimator, CVPR 2020",
     )

@@ -181,6 +181,10 @@ def test_command_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "error: repeats must be 1 or more, got 0." in capsys.readouterr().err
     assert main(["bench", "--only", "pipeline", "--photos", "photos"]) == 1
     assert "error: --photos needs --truth, a COLMAP model" in capsys.readouterr().err
+    assert main(["bench", "--truth", "model"]) == 1
+    assert "give both or neither." in capsys.readouterr().err
+    assert main(["bench", "--only", "pipeline"]) == 1
+    assert "error: The figures of `pipeline` need --photos and" in capsys.readouterr().err
 
 
 def test_help_names_every_group(capsys: pytest.CaptureFixture[str]) -> None:

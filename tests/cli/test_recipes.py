@@ -1,6 +1,7 @@
 """Recipes on the command line: shipped ones, files, what flags change, and faults in full."""
 
 import dataclasses
+import inspect
 import json
 import re
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from silk_sfm.cli.arguments import parse, recipe_for
+from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
 from silk_sfm.cli.main import main
 from silk_sfm.errors import ConfigError
 from silk_sfm.stages.recipe import Recipe, recipe_names
@@ -23,6 +24,16 @@ def test_shipped_recipes() -> None:
     assert (paper.extractor.options.nms_radius, paper.extractor.options.refine) == (0, False)
     imc = Recipe.read("imc2022")
     assert (imc.extractor.options.top_k, imc.matcher.options.threshold) == (10000, 0.01)
+
+
+def test_names_of_recipes_are_words_joined_by_underscores() -> None:
+    assert all(re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name) for name in recipe_names())
+
+
+def test_help_of_config_lists_every_recipe() -> None:
+    """The text stands in the class for `--help` to be quick; here it is held to the folder."""
+    text = " ".join(inspect.getsource(RunOptions).split('"""')[-2].split())
+    assert text.endswith(f"a TOML file, or {', '.join(recipe_names())}.")
 
 
 def test_default_recipe_holds_the_defaults_of_the_options() -> None:

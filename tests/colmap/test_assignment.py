@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from silk_sfm.colmap.assignment import NO_EXIF, assign_cameras, read_exif_focal
-from silk_sfm.colmap.cameras import CameraMode, CameraOptions
+from silk_sfm.colmap.cameras import Camera, CameraMode, CameraOptions
+from silk_sfm.colmap.intrinsics import KnownCameras
 from silk_sfm.errors import ConfigError, ImageError
 
 
@@ -163,6 +164,16 @@ def test_name_decides_between_cameras_of_one_size(two_photos: Path) -> None:
         assign_cameras(two_photos, ["a.jpg"], options)
     (two_photos / "images.txt").write_text(IMAGES)
     assert assign_cameras(two_photos, ["a.jpg"], options)["a.jpg"].params[0] == 50
+
+
+def test_digest_names_what_decides_an_images_camera() -> None:
+    one, other = (Camera("PINHOLE", 640, 480, (f, f, 320.0, 240.0)) for f in (500.0, 700.0))
+    small = Camera("PINHOLE", 320, 240, (250.0, 250.0, 160.0, 120.0))
+    first = KnownCameras({1: one, 2: other}, {"a.jpg": 1, "b.jpg": 2}).digest
+    assert first == KnownCameras({7: other, 3: one}, {"b.jpg": 7, "a.jpg": 3}).digest
+    assert first != KnownCameras({1: one, 2: other}, {"a.jpg": 2, "b.jpg": 1}).digest
+    by_size = KnownCameras({1: one, 2: small}, {"a.jpg": 1}).digest
+    assert by_size == KnownCameras({1: one, 2: small}, {"a.jpg": 1, "later.jpg": 2}).digest
 
 
 def test_intrinsics_that_do_not_fit(two_photos: Path) -> None:

@@ -10,8 +10,8 @@ from homography_sets import SIZE, texture, tilted, write_hpatches
 from silk_sfm.errors import DatasetError
 from silk_sfm.evaluation.homography_files import read_homography
 from silk_sfm.evaluation.homography_pairs import read_pairs, write_list
-from silk_sfm.evaluation.hpatches_files import HPatchesFiles
-from silk_sfm.evaluation.planar import PlanarPair
+from silk_sfm.evaluation.hpatches_files import D2NET_LEFT_OUT, HPatchesFiles
+from silk_sfm.evaluation.planar import PlanarPair, planar_job, shown_size
 from silk_sfm.evaluation.resized import resized_copies, write_png
 from silk_sfm.images import ImageFolder, decode
 
@@ -165,6 +165,33 @@ def test_evd(tmp_path: Path) -> None:
     np.testing.assert_allclose(pair.homography, tilted(3))
 
 
+def test_only_sequences_that_are_left_out(tmp_path: Path) -> None:
+    write_hpatches(tmp_path, ["v_talent"])
+    with pytest.raises(DatasetError, match=r"only sequences that are left out here: v_talent\.$"):
+        HPatchesFiles.read(tmp_path).without(D2NET_LEFT_OUT)
+
+
+def test_images_that_are_paired_twice_are_matched_once(tmp_path: Path) -> None:
+    def pair(a: str, b: str, subset: str) -> PlanarPair:
+        return PlanarPair(a, b, np.eye(3), SIZE, SIZE, subset)
+
+    pairs = [pair("a", "b", "one"), pair("b", "a", "two"), pair("a", "c", "two")]
+    job = planar_job("original", ImageFolder(tmp_path, ("a", "b", "c")), pairs)
+    assert job.pairs.pairs == (("a", "b"), ("a", "c"))
+
+
+def test_a_table_says_what_size_a_method_saw() -> None:
+    def pair(size_a: tuple[int, int], size_b: tuple[int, int]) -> PlanarPair:
+        return PlanarPair("a", "b", np.eye(3), size_a, size_b, "overall")
+
+    large, small = pair((1600, 1200), (1200, 1600)), pair((800, 600), (800, 600))
+    assert shown_size([small], None) == "800x600"
+    assert shown_size([small], 400) == "400x300"
+    assert shown_size([large], None) == "long side 1600"
+    assert shown_size([large, small], None) == "long side 800 to 1600"
+    assert shown_size([large, small], 1024) == "long side 800 to 1024"
+
+
 def test_evd_with_a_missing_image(tmp_path: Path) -> None:
     write_evd(tmp_path)
     (tmp_path / "2" / "cafe.png").unlink()
@@ -192,6 +219,7 @@ def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
             "expected subset, two images and 9 numbers, separated by tabs, got 4",
         ),
         ("s\ta.png\tc.png" + "\t1" * 9, "no image `c.png` in "),
+        ("s\ta.png\ta.png" + "\t1" * 9, "`a.png` is paired with itself."),
         ("s\ta.png\tb.png" + "\t1" * 8 + "\tinf", "`inf` is not finite."),
         ("s\ta.png\tb.png" + "\t1" * 9, "the homography is singular: it maps the image to a line."),
     ],

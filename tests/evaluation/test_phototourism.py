@@ -130,6 +130,15 @@ def test_what_the_benchmark_refuses(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_stores_are_not_written_over(tmp_path: Path) -> None:
+    predictions = stores(tmp_path, ["a.jpg", "b.jpg"], [5, 5])
+    before = predictions.matches.read_bytes()
+    with pytest.raises(StoreError, match=r"matches\.h5 would be written over\. Choose another"):
+        export(predictions, ["a.jpg", "b.jpg"], tmp_path)
+    assert predictions.matches.read_bytes() == before
+    assert not (tmp_path / "keypoints.h5").exists()
+
+
 @pytest.mark.parametrize("place", ["set_100/images", "images", "."])
 def test_sequences_are_found(tmp_path: Path, place: str) -> None:
     for name in ("british_museum", "st_pauls"):

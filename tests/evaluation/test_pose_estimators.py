@@ -109,6 +109,16 @@ def test_pose_error_known_answers() -> None:
     assert relative_pose_error((np.eye(3), np.array([0, 1.0, 0])), (np.eye(3), x)).largest == 90
 
 
+def test_no_translation_is_no_pose() -> None:
+    """PoseLib hands over the identity when it finds nothing."""
+    still = np.eye(3), np.zeros(3)
+    assert relative_pose_error(still, (np.eye(3), np.array([1.0, 0, 0]))) == FAILED
+    one_point = np.full((10, 2), 100.0)
+    camera = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    matches = CalibratedMatches(one_point, one_point, camera, camera, np.ones(10, np.float32))
+    assert estimate_pose(matches, "poselib", 0.5, seed=0) is None
+
+
 def test_epipolar_distance_known_answer() -> None:
     """Cameras side by side: epipolar lines are rows, their distance is the step in y."""
     true: RotationTranslation = np.eye(3), np.array([1.0, 0, 0])

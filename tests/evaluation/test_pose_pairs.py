@@ -11,6 +11,7 @@ import pytest
 from silk_sfm.errors import DatasetError
 from silk_sfm.evaluation.loftr_indices import read_loftr_index
 from silk_sfm.evaluation.plain_pickle import read_npz
+from silk_sfm.evaluation.pose import published_key
 from silk_sfm.evaluation.pose_pairs import PosePair
 from silk_sfm.evaluation.superglue_pairs import read_superglue_pairs
 from silk_sfm.geometry.pose import relative_pose
@@ -40,6 +41,23 @@ def test_superglue_lines(tmp_path: Path) -> None:
     np.testing.assert_allclose(first.pose[1], TRANSLATION)
     assert second.where == f"{path} line 4"
     np.testing.assert_array_equal(first.cameras((10, 10), (20, 20))[1], first.camera_b)
+
+
+@pytest.mark.parametrize(
+    ("name", "scene", "published"),
+    [
+        ("scans_test/scene0707_00/sens/frame-000015.color.jpg", "scene0707_00", "pose-scannet"),
+        ("scene0707_00/color/15.jpg", "scene0707_00", "pose-scannet"),
+        ("Undistorted_SfM/0015/images/a.jpg", "Undistorted_SfM", "pose-megadepth"),
+        ("reichstag/test/images/a.jpg", "reichstag", ""),
+        ("a.jpg", ".", ""),
+    ],
+)
+def test_scenes_are_known_by_names(tmp_path: Path, name: str, scene: str, published: str) -> None:
+    (tmp_path / "pairs.txt").write_text(line(name))
+    (pair,) = read_superglue_pairs(tmp_path / "pairs.txt")
+    assert pair.scene == scene
+    assert published_key(name) == published
 
 
 @pytest.mark.parametrize(

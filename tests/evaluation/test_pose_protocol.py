@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from struct import pack
 
@@ -14,7 +15,7 @@ from shared_data import shared
 from silk_sfm.cli.main import main
 from silk_sfm.errors import ConfigError, DatasetError, ReconstructionError
 from silk_sfm.evaluation.model_pairs import find_scenes, scene_pairs
-from silk_sfm.evaluation.pose import PoseOptions, PosePairs, published_key
+from silk_sfm.evaluation.pose import PoseOptions, PosePairs, imc_maa, published_key
 from silk_sfm.geometry.pose import relative_pose
 from silk_sfm.synthetic import PinholeView, write_photos
 
@@ -84,11 +85,20 @@ def test_wrong_matches_score_nothing(
 
 def test_a_row_per_scene_on_demand(photos: tuple[Path, list[PinholeView]], tmp_path: Path) -> None:
     made = protocol(photos, per_scene=True)
+    assert {pair.scene for pair in made.pairs} == {"."}  # names without a folder
+    made.pairs[2] = replace(made.pairs[2], scene="other")
     (job,) = made.jobs()
     views = {view.name: view for view in photos[1]}
     rows = made.score(job, export_truth(tmp_path, views, job, 0.0, 0.0), seed=0)
-    assert [row.subset for row in rows] == ["overall", "0.jpg", "1.jpg"]
+    assert [row.subset for row in rows] == ["overall", ".", "other"]
     assert [row.metrics["pairs"] for row in rows] == [3, 2, 1]
+
+
+def test_maa_is_a_mean_over_scenes() -> None:
+    """Pairs at 0.5 and 9.5 degrees: 10 and 1 of 10 thresholds; the one of b fails."""
+    largest = np.array([0.5, 9.5, np.inf])
+    assert imc_maa(largest, ["a", "a", "a"]) == pytest.approx(100 * 11 / 30)
+    assert imc_maa(largest, ["a", "a", "b"]) == pytest.approx(100 * 11 / 20 / 2)
 
 
 def test_the_command_measures_sift(photos: tuple[Path, list[PinholeView]], tmp_path: Path) -> None:

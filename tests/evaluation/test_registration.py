@@ -172,6 +172,13 @@ def test_frames_without_pose_are_left_out(tmp_path: Path, caplog: pytest.LogCapt
     assert len(registration(tmp_path, pair_file=listed).pairs) == 1
 
 
+def test_a_missing_depth_map_is_named_before_any_work(tmp_path: Path) -> None:
+    write_frames(tmp_path, [0, 20])
+    (tmp_path / "scene0000_00" / "depth" / "20.png").unlink()
+    with pytest.raises(DatasetError, match=r"^No depth map .*20\.png for .*color/20\.jpg\.$"):
+        registration(tmp_path)
+
+
 def test_bad_frames_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="No frames in"):
         registration(tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_a_shifted_camera_is_off_by_its_shift(truth: Model) -> None:
     assert compared.metrics()["position %"] == pytest.approx(
         100 * np.median(compared.position_errors) / compared.extent
     )
+
+
+def test_cameras_in_one_place(truth: Model) -> None:
+    """A panorama: no distance to divide by."""
+    turned = {name: replace(pose, translation=np.zeros(3)) for name, pose in truth.poses.items()}
+    still = replace(truth, poses=turned)
+    metrics = compare_models(still, still).metrics()
+    assert np.isnan(metrics["position"])
+    assert np.isnan(metrics["position %"])
+    assert metrics["AUC@5"] > 99
 
 
 def test_missing_images_fail_their_pairs(truth: Model) -> None:
@@ -186,6 +197,18 @@ def test_a_given_model_is_measured(tmp_path: Path) -> None:
         (row,) = csv.DictReader(file)
     assert float(row["AUC@0.5"]) == pytest.approx(100, abs=1e-3)
     assert float(row["registered"]) == float(row["images"]) == 4
+
+
+def test_a_given_model_of_other_names(tmp_path: Path) -> None:
+    """Nothing in common is a mistake, not an AUC of 0."""
+    scene = shared("data", "tiny")
+    renamed = tmp_path / "model"
+    shutil.copytree(scene / "gt_sparse", renamed)
+    text = (renamed / "images.txt").read_text()
+    (renamed / "images.txt").write_text(text.replace(" 00", " photos/00"))
+    protocol = StructureFromMotion(scene, tmp_path, SfmOptions(model=renamed))
+    with pytest.raises(DatasetError, match="have no image in common: `photos/00"):
+        protocol.given()
 
 
 def test_a_model_needs_one_scene() -> None:

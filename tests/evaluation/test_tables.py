@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,11 @@ def test_json(tmp_path: Path) -> None:
     assert read["published"][0]["source"] == "a paper"
 
 
+def test_counts_are_whole_and_shares_are_not() -> None:
+    cells = measured_cells([row("silk", **{"registered": 4.0, "MMA@3": 1.0, "matches": 4.5})])
+    assert cells[1][-3:] == ["4", "1.000", "4.500"]
+
+
 def test_rows_of_different_metrics_share_a_table() -> None:
     cells = measured_cells([row("a", one=1.0), row("b", two=2.0)])
     assert [line[-2:] for line in cells] == [["one", "two"], ["1.000", "-"], ["-", "2.000"]]
@@ -148,6 +154,12 @@ def test_plots(tmp_path: Path) -> None:
         pixels, _ = decode(path)
         assert pixels.std() > 0.05
     assert decode(written[0])[0].shape[1] > 1.5 * decode(written[0])[0].shape[0]  # two panels
+
+
+def test_curves_of_several_estimators_are_told_apart() -> None:
+    one, other = row("silk", **CURVE), row("silk", **CURVE)
+    several = [one, replace(other, estimator="MAGSAC"), row("sift", **CURVE)]
+    assert plots._labels(several) == ["silk, OpenCV RANSAC, 3 px", "silk, MAGSAC, 3 px", "sift"]
 
 
 def test_plots_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,6 +139,20 @@ def test_onnx_files(
         assert_same_matches(matcher.run(None, inputs), left, right)
 
 
+def test_files_are_not_replaced_unasked(
+    weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from silk_sfm.cli.main import FAILED, main
+
+    mine = tmp_path / "matcher.onnx"
+    mine.write_text("mine")
+    assert main(["export-onnx", str(tmp_path), "--weights", weights]) == FAILED
+    assert capsys.readouterr().err == (
+        f"silk-sfm export-onnx: error: There is a {mine} already. Add --overwrite to replace it.\n"
+    )
+    assert mine.read_text() == "mine"
+
+
 def assert_same_matches(found: list[np.ndarray], a: LocalFeatures, b: LocalFeatures) -> None:
     own = DoubleSoftmax(DoubleSoftmax.Options())(a, b)
     matches, probabilities = (np.asarray(each) for each in found)

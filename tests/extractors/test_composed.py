@@ -11,6 +11,7 @@ import pytest
 from small_photos import write_small_photos
 
 from silk_sfm.cli import main
+from silk_sfm.cli.arguments import recipe_for
 from silk_sfm.errors import ConfigError, PluginError
 from silk_sfm.extractors.composed import compose, describers
 from silk_sfm.extractors.sift import Sift, SiftOptions
@@ -148,6 +149,16 @@ def test_one_part_alone_joins_the_recipes_extractor(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(["reconstruct", "--detector", "sift", "--help"])
     assert "--extractor.detector.top-k" in capsys.readouterr().out
+
+
+def test_one_part_alone_replaces_that_of_a_recipe_with_two() -> None:
+    daisy = Recipe.read("daisy").extractor
+    described = recipe_for(["--config", "daisy", "--descriptor", "silk"]).extractor
+    assert described.name == "sift+silk"
+    assert described.options.detector == daisy.options.detector == SiftOptions(upright=True)
+    detected = recipe_for(["--config", "daisy", "--detector", "orb"]).extractor
+    assert detected.name == "orb+daisy"
+    assert detected.options.descriptor == daisy.options.descriptor
 
 
 def test_two_ways_at_once(capsys: pytest.CaptureFixture[str]) -> None:

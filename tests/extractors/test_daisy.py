@@ -54,7 +54,7 @@ def test_rings_are_blurred_by_half_their_radius() -> None:
 def test_descriptors_move_with_the_image() -> None:
     daisy = Daisy(DaisyOptions())
     places = np.array([(50.25, 40.5), (45, 38)], np.float32)
-    moved = daisy.describe(np.ascontiguousarray(image()[3:, 7:]), places - [7, 3])
+    moved = daisy.describe(np.ascontiguousarray(image()[3:, 7:]), places - np.float32([7, 3]))
     np.testing.assert_allclose(daisy.describe(image(), places), moved, atol=1e-2)
 
 

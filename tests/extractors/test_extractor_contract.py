@@ -136,6 +136,15 @@ def test_no_pixels_are_refused(extractor: Any) -> None:
 
 
 @every
+@pytest.mark.parametrize("value", [255.0, np.nan])
+def test_values_out_of_range_are_refused(extractor: Any, value: float) -> None:
+    image = seen_by(extractor, textured(64, 64))
+    image[3, 4] = value
+    with pytest.raises(ImageError, match=r"needs values in 0\.\.1, got "):
+        extractor(image)
+
+
+@every
 def test_same_image_same_features(extractor: Any) -> None:
     image = seen_by(extractor, textured(HEIGHT, WIDTH))
     before = image.copy()
@@ -204,6 +213,17 @@ def test_describes_any_place(extractor: Any) -> None:
     np.testing.assert_allclose(np.linalg.norm(descriptors, axis=1), 1, atol=1e-5)
     none = extractor.describe(image, np.zeros((0, 2), np.float32))
     assert none.shape == (0, extractor.descriptor_size)
+
+
+@describing
+def test_places_must_be_finite_float32_pairs(extractor: Any) -> None:
+    image = seen_by(extractor, textured(HEIGHT, WIDTH))
+    with pytest.raises(ImageError, match=r"^Keypoints to describe hold NaN or infinity"):
+        extractor.describe(image, np.array([(3, np.nan)], np.float32))
+    with pytest.raises(TypeError, match="float32"):
+        extractor.describe(image, np.array([(3.0, 4.0)]))
+    with pytest.raises(ValueError, match="N, 2"):
+        extractor.describe(image, np.zeros((1, 3), np.float32))
 
 
 @describing

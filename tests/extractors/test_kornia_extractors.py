@@ -25,7 +25,7 @@ from silk_sfm.extractors.disk import Disk, DiskOptions
 from silk_sfm.extractors.keynet import Keynet, KeynetOptions
 from silk_sfm.extractors.xfeat import XFeat, XFeatOptions
 from silk_sfm.nn import library_weights, published
-from silk_sfm.nn.library_weights import library_digest, load_library
+from silk_sfm.nn.library_weights import joint_digest, load_library
 from silk_sfm.nn.published import cache_folder
 
 CATALOGUES = (
@@ -236,9 +236,9 @@ def test_digest_of_several_files(tmp_path: Path) -> None:
     files = [tmp_path / "a", tmp_path / "b"]
     for path in files:
         path.write_text(path.name)
-    assert library_digest(files[0]) == hashlib.sha256(b"a").hexdigest()
-    digests = {library_digest(*files), library_digest(*files[::-1]), library_digest(files[0])}
-    assert len(digests) == 3
+    each = "".join(hashlib.sha256(text).hexdigest() for text in (b"a", b"b"))
+    assert joint_digest(*files) == hashlib.sha256(each.encode()).hexdigest()
+    assert joint_digest(*files) != joint_digest(*files[::-1])
 
 
 # ---------- options and images ----------

@@ -45,6 +45,16 @@ def test_sides_that_are_no_multiple_of_eight(tmp_path: Path) -> None:
     assert (found.keypoints < [93, 61]).all() and found.image_size == (93, 61)
 
 
+@pytest.mark.parametrize("width", [73, 74, 75])
+def test_no_keypoint_beyond_the_last_pixel(tmp_path: Path, width: int) -> None:
+    """Shifts by a whole cell reach beyond an image whose last cell is mostly padding."""
+    kp2d = make(tmp_path, top_k=0)
+    kp2d.network.convPb.bias.data.fill_(5.0)
+    found = kp2d(rgb("astronaut_64x96")[:, :width].copy())
+    assert len(found) > 20
+    assert (found.keypoints <= [width - 0.5, 63.5]).all()
+
+
 def test_exact_sampling_is_close_to_the_trained_one(tmp_path: Path) -> None:
     image = rgb("astronaut_64x96")
     middle = np.array([[47.5, 31.5]], np.float32)  # where both are the same place

@@ -156,6 +156,25 @@ def test_orb_without_limit_and_with() -> None:
     assert len(every) > 60 and 0 < len(few) <= 30
 
 
+@pytest.mark.parametrize("side", [1, 2, 14, 64, 65])
+def test_orb_leaves_out_levels_without_a_pixel(side: int) -> None:
+    image = texture()[:side]
+    assert Orb(OrbOptions(scale_factor=2.0))(image).image_size == (200, side)
+
+
+@pytest.mark.parametrize("octave", [-1, 0, 1])
+@pytest.mark.parametrize("kind", ["estimate_affine_shape", "domain_size_pooling"])
+def test_colmaps_covariant_detector_does_not_end_the_process(kind: str, octave: int) -> None:
+    """It would, one pixel below the smallest side that it takes."""
+    options: Any = {kind: True, "first_octave": octave, "peak_threshold": 1e-4}
+    sift = ColmapSift(ColmapSiftOptions(**options))
+    least = 31 if octave == 1 else 16
+    assert sift(texture()[:least]).image_size == (200, least)
+    for side in (least - 1, 5, 1):
+        assert len(sift(texture()[:side])) == 0
+    assert len(sift(texture())) > 10
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

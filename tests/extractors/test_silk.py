@@ -13,6 +13,8 @@ from shared_data import shared
 from silk_sfm.errors import ConfigError, ImageError, WeightsError
 from silk_sfm.extractors.silk import Silk, SilkOptions
 from silk_sfm.features import LocalFeatures
+from silk_sfm.images import ImageFolder
+from silk_sfm.matchers.double_softmax import DoubleSoftmax, DoubleSoftmaxOptions
 from silk_sfm.nn.architecture import ARCHITECTURES
 from silk_sfm.nn.published import find_weights
 from silk_sfm.nn.silk import SilkNetwork
@@ -173,7 +175,7 @@ def test_flat_regions_have_no_keypoints(micro: str, padding: int) -> None:
 
 def test_too_small_images() -> None:
     silk = Silk(SilkOptions())
-    for shape in ((10, 10), (18, 200), (0, 0)):
+    for shape in ((10, 10), (18, 200), (1, 1)):
         with pytest.raises(ImageError) as error:
             silk(np.zeros(shape, np.float32))
         height, width = shape
@@ -187,9 +189,13 @@ def test_too_small_images() -> None:
 def test_wrong_images(silk: Silk) -> None:
     cases: list[tuple[np.ndarray, str]] = [
         (np.zeros((40, 40, 3), np.float32), r"an \(H, W\) float32 grey image, got \(40, 40, 3\)"),
+        (np.zeros((0, 9), np.float32), r"float32 grey image, got \(0, 9\) float32"),
         (np.zeros((40, 40), np.uint8), r"float32 grey image, got \(40, 40\) uint8"),
-        (np.full((40, 40), 255, np.float32), r"grey values in 0\.\.1, got 255\.0 to 255\.0\."),
-        (np.full((40, 40), np.nan, np.float32), r"grey values in 0\.\.1, got nan to nan\."),
+        (
+            np.full((40, 40), 255, np.float32),
+            r"SiLK needs values in 0\.\.1, got 255\.0 to 255\.0\.",
+        ),
+        (np.full((40, 40), np.nan, np.float32), r"SiLK needs values in 0\.\.1, got nan to nan\."),
     ]
     for image, text in cases:
         with pytest.raises(ImageError, match=text):
@@ -243,3 +249,53 @@ def test_weights_are_not_changed_by_use(tmp_path: Path) -> None:
     silk = Silk(SilkOptions(weights=str(path)))
     silk(squares())
     assert weights_digest(path) == weights_digest("silk")
+
+
+# ---------- nothing changes on real photos ----------
+
+
+class PlainInference:
+    """The network as it is, in place of the fast kernels."""
+
+    def __init__(self, network: SilkNetwork) -> None:
+        self.network = network
+        self.architecture, self.offset = network.architecture, network.offset
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.network.backbone(pixels[None, None])
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network.detector(features)
+        return logits[0, 0]
+
+    def raw_descriptors_at(
+        self, features: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+    ) -> torch.Tensor:
+        raw: torch.Tensor = self.network.descriptor(features)
+        return raw[0, :, rows, columns].T
+
+
+@pytest.mark.slow
+def test_fast_kernels_change_no_match_of_real_photos() -> None:
+    folder = ImageFolder.open(shared("data", "tiny", "images"))
+    fast = Silk(SilkOptions(top_k=2000))
+    plain = Silk(SilkOptions(top_k=2000))
+    plain.inference = PlainInference(plain.network)
+    matcher = DoubleSoftmax(DoubleSoftmaxOptions())
+    found: list[list[LocalFeatures]] = []
+    for silk in (fast, plain):
+        photos = (folder.read(name, "grey").pixels for name in folder.names[:2])
+        found.append([silk(pixels) for pixels in photos])
+    for ours, expected in zip(*found, strict=True):
+        assert common_keypoints(ours, expected) >= 0.999 * len(expected)
+    matches, expected_matches = (matcher(*pair) for pair in found)
+    assert abs(len(matches) - len(expected_matches)) <= 0.002 * len(expected_matches)
+    np.testing.assert_allclose(
+        np.sort(matches.scores)[:500], np.sort(expected_matches.scores)[:500], atol=2e-3
+    )
+
+
+def common_keypoints(a: LocalFeatures, b: LocalFeatures) -> int:
+    """How many keypoints of b lie within 0.01 px of one of a."""
+    distances = np.abs(a.keypoints[:, None] - b.keypoints).max(axis=2)
+    return int((distances.min(axis=0) < 0.01).sum())

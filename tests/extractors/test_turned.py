@@ -16,7 +16,7 @@ from silk_sfm.extractors.sift import Sift, SiftOptions
 from silk_sfm.extractors.silk import Silk, SilkOptions
 from silk_sfm.extractors.turned import Turned, turn_points
 from silk_sfm.features import LocalFeatures, Matches
-from silk_sfm.matchers.best_turn import BestTurn
+from silk_sfm.matchers.best_turn import BestTurn, turned_features
 from silk_sfm.matchers.mutual import Mutual, MutualOptions
 from silk_sfm.pixels import PixelGrid
 from silk_sfm.store import FeatureStore, MatchStore
@@ -124,8 +124,25 @@ def test_keypoints_without_a_turned_descriptor_stay_out() -> None:
     a = made_up(2)
     matches = BestTurn(CountsRows())(a, replace(b, turned=turned))
     np.testing.assert_array_equal(matches.indices, [[0, 0], [1, 1]])  # upright wins when equal
-    matches = BestTurn(CountsRows())._turned(a, replace(b, turned=turned), turned[1])
+    matches = BestTurn(CountsRows())._turned(a, replace(b, turned=turned), turned[1], 1)
     np.testing.assert_array_equal(matches.indices, [[0, 1], [1, 3]])
+
+
+def test_places_sizes_and_directions_turn_with_the_image() -> None:
+    """LightGlue and AdaLAM look at these; both must be those of the image that was described."""
+    b = replace(
+        made_up(1),
+        keypoints=np.float32([(2, 1)]),
+        image_size=(9, 5),
+        orientations=np.float32([30]),
+        turned=np.ones((3, 1, 4), np.float32),
+    )
+    for row in range(3):
+        seen = turned_features(b, b.turned[row], row)
+        image = np.rot90(np.arange(5 * 9).reshape(5, 9), row + 1)
+        (x, y), size = seen.keypoints[0].astype(int), seen.image_size
+        assert image[y, x] == 9 * 1 + 2 and size == image.shape[::-1]
+        np.testing.assert_allclose(seen.orientations, (30 - 90 * (row + 1)) % 360, atol=1e-4)
 
 
 def test_features_without_turns_are_matched_as_they_are() -> None:

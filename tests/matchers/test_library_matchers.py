@@ -275,6 +275,7 @@ def test_auto_asks_the_extractor_of_the_store(sift_weights: str) -> None:
     ("methods", "named"),
     [
         (("silk", "silk"), "silk"),
+        (("superpoint", "superpoint"), "superpoint"),
         (("", ""), "unknown features"),
         (("sift", "disk"), "disk and sift"),
         (("elsewhere:Class", "elsewhere:Class"), "elsewhere:Class"),
@@ -312,6 +313,7 @@ def test_every_lightglue_name_of_an_extractor_is_known() -> None:
         for name in plugins.names("extractors")
         if hasattr(plugins.load("extractors", name), "lightglue")
     }
+    assert "superpoint" not in declared, "its default weights are not those LightGlue knows"
     assert {"sift", "colmap-sift", "aliked", "disk", "xfeat", "dedode", "keynet"} <= set(declared)
     for name, lightglue in declared.items():
         options = LightGlueOptions(features=lightglue)

@@ -80,7 +80,6 @@ def test_equals_the_network_for_every_architecture(kind: str, name: str) -> None
 def test_blocks_have_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "BLOCK_ROWS", 7)
     monkeypatch.setattr(winograd, "BLOCK_TILES", 3)
-    monkeypatch.setattr(winograd, "HEAD_ROWS", 10)
     network = network_of(0)
     check_equals_network(inference_for(network), network, torch.rand(50, 61))
 

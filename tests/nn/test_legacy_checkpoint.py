@@ -96,6 +96,17 @@ def test_damage(tmp_path: Path) -> None:
     assert "a storage of 5 numbers where 6 were announced" in error_of(path)
 
 
+def test_tensors_whose_numbers_are_not_listed(tmp_path: Path) -> None:
+    """They would stay zeros."""
+    path = save({"a": torch.ones(6)}, tmp_path / "whole.pth")
+    content = path.read_bytes()
+    keys = content.rindex(b"\x80\x02]q")
+    end = content.index(b".", keys) + 1
+    nothing = pickle.dumps([], protocol=2)
+    path.write_bytes(content[:keys] + nothing + content[end:])
+    assert "numbers of 0 storages, 1 announced" in error_of(path)
+
+
 def test_a_tensor_alone_is_no_checkpoint(tmp_path: Path) -> None:
     assert error_of(save(torch.ones(3), tmp_path / "tensor.pth")) == ", found a Tensor."
 

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from silk_sfm.errors import WeightsError
 from silk_sfm.nn.colours import normalise_colours
-from silk_sfm.nn.msnet import MsNet, load_msnet, plain_name, to_cells
+from silk_sfm.nn.msnet import MsNetV0, load_msnet, plain_name, to_cells
 from silk_sfm.nn.sampling import sample_unit
 
 
-def network() -> MsNet:
-    made = MsNet().eval()
+def network() -> MsNetV0:
+    made = MsNetV0().eval()
     weights = made_weights("msnet", "msnet_v0").items()
     made.load_state_dict({plain_name(name): value for name, value in weights})
     return made
@@ -49,11 +49,11 @@ def test_recorded_sampling() -> None:
 
 @torch.inference_mode()
 def test_a_cell_is_centred_at_every_fourth_pixel() -> None:
-    made = MsNet().eval()
+    made = MsNetV0().eval()
     image = torch.rand(1, 3, 161, 161)
     maps = made(image)[0]
     for axis in (2, 3):  # pixel 80 stays; so must cell 20, when the filters are mirrored as well
-        mirror = MsNet().eval()
+        mirror = MsNetV0().eval()
         mirror.load_state_dict(
             {
                 name: tensor.flip(axis) if tensor.ndim == 4 else tensor

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from silk_sfm.nn.kp2d import VARIANTS, KeypointNet
 from silk_sfm.nn.msnet import FOOTPRINT as MSNET_FOOTPRINT
-from silk_sfm.nn.msnet import MsNet
+from silk_sfm.nn.msnet import MsNetV0
 from silk_sfm.nn.superpoint import FOOTPRINT as SUPERPOINT_FOOTPRINT
 from silk_sfm.nn.superpoint import SuperPointNetwork
 from silk_sfm.nn.windowed import Footprint, cut, run_windowed
@@ -60,7 +60,7 @@ NETWORKS = {
     "superpoint": (SuperPointNetwork(True), SUPERPOINT_FOOTPRINT, 1, (17, 157)),
     "kp2d v4": (KeypointNet(VARIANTS["v4"]), VARIANTS["v4"].footprint, 3, (16, 160)),
     "kp2d v0": (KeypointNet(VARIANTS["v0"]), VARIANTS["v0"].footprint, 3, (16, 160)),
-    "msnet": (MsNet(), MSNET_FOOTPRINT, 3, (9, 122)),
+    "msnet": (MsNetV0(), MSNET_FOOTPRINT, 3, (9, 122)),
 }
 
 

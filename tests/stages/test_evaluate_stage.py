@@ -12,7 +12,7 @@ from homography_sets import write_hpatches
 from in_process import silk_sfm
 
 from silk_sfm.cli import main
-from silk_sfm.cli.evaluate import Name
+from silk_sfm.cli.evaluate import Name, named_protocol
 from silk_sfm.errors import ConfigError, DatasetError, StoreError
 from silk_sfm.evaluation.hpatches import HPatches, HPatchesOptions
 from silk_sfm.evaluation.protocol import PROTOCOLS, Row
@@ -181,8 +181,10 @@ def test_given_points_are_described(data: Path, tmp_path: Path) -> None:
 def test_a_method_that_cannot_describe(data: Path, tmp_path: Path) -> None:
     protocol = HPatches(data, tmp_path / "out", HPatchesOptions(style="pck"))
     blind = method("blind", plugin="CannotDescribe")
+    Patches.seen.clear()
     with pytest.raises(ConfigError, match="of blind cannot describe given points"):
-        Evaluation(protocol, [blind], tmp_path / "out", device="cpu").run()
+        Evaluation(protocol, [method(), blind], tmp_path / "out", device="cpu").run()
+    assert not (tmp_path / "out" / "patches").exists()  # it is said before any work
 
 
 # ---------- methods, seeds ----------
@@ -190,7 +192,7 @@ def test_a_method_that_cannot_describe(data: Path, tmp_path: Path) -> None:
 
 def test_methods_have_different_names(tmp_path: Path) -> None:
     (tmp_path / "silk.toml").write_text("")
-    assert [each.name for each in read_methods(["silk", "sift"])] == ["silk", "sift"]
+    assert [each.name for each in read_methods(["silk", " sift", ""])] == ["silk", "sift"]
     assert read_methods([str(tmp_path / "silk.toml")])[0].name == "silk"
     for names in ([""], ["silk", str(tmp_path / "silk.toml")]):
         with pytest.raises(ConfigError, match="^Give methods of different names"):
@@ -242,6 +244,19 @@ def test_command(data: Path, tmp_path: Path) -> None:
     assert silk_sfm("show", out / "sift" / "160" / "matches.h5").status == 0
 
 
+def test_predictions_on_other_data_are_refused(data: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    write_hpatches(other)  # the names of the images are the same
+    words = ["--methods", "sift", "--out", out, "--style", "kp2d", "--no-plots"]
+    assert silk_sfm("evaluate", "hpatches", tmp_path, *words).status == 1  # no sequence there
+    assert silk_sfm("evaluate", "hpatches", data, *words).status == 0
+    refused = silk_sfm("evaluate", "hpatches", other, *words)
+    assert refused.status == 1
+    assert f"error: {out} holds predictions on {data}, not on {other}. Give" in refused.err
+    (out / "data.txt").unlink()
+    assert silk_sfm("evaluate", "hpatches", data, *words).status == 0
+
+
 def test_command_on_a_faulty_data_set(data: Path, tmp_path: Path) -> None:
     path = data / "v_one" / "H_1_5"
     path.write_text("1 0 0\n0 nan 0\n0 0 1\n")
@@ -264,6 +279,21 @@ def test_help_of_a_protocol_has_its_options(
 
 def test_the_command_offers_every_protocol() -> None:
     assert get_args(Name) == tuple(PROTOCOLS)
+
+
+def test_the_value_of_an_option_may_be_called_like_a_protocol() -> None:
+    assert named_protocol(["--out", "sfm", "pose", "data"]) == "pose"
+    assert named_protocol(["--quiet", "sfm", "pose", "--out", "x"]) == "sfm"
+    assert named_protocol(["--help"]) is None
+
+
+def test_a_protocol_may_allow_fewer_keypoints_than_asked_for(data: Path, tmp_path: Path) -> None:
+    job = evaluation(data, tmp_path / "out")
+    (own,) = job.protocol.jobs()
+    budgets = {(None, None): None, (None, 50): 50, (80, None): 80, (80, 50): 50, (80, 100): 80}
+    for (of_job, asked), expected in budgets.items():
+        job.options = EvaluationOptions(n_keypoints=asked)
+        assert job._with_budget(replace(own, n_keypoints=of_job)).n_keypoints == expected
 
 
 def test_unknown_protocol_is_wrong_usage() -> None:

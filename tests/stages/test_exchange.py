@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -226,7 +228,44 @@ def test_import_refuses_to_replace(tmp_path: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     assert main(["import-colmap", str(tmp_path / "database.db"), str(out)]) == FAILED
     assert capsys.readouterr().err == (
-        f"silk-sfm import-colmap: error: {out} holds an import already. "
+        f"silk-sfm import-colmap: error: {out} holds an import or a model already. "
         "Add --overwrite to replace it.\n"
     )
     imported(tmp_path / "database.db", out, "--overwrite")
+
+
+def test_import_keeps_the_model_that_it_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "database.db", SCENE, [])
+    imported(tmp_path / "database.db", tmp_path / "model")
+    for name in ("image_list.txt", "pairs.txt", "cameras.txt"):
+        (tmp_path / "model" / name).unlink()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()}
+    command = ["import-colmap", str(tmp_path / "model"), str(tmp_path / "model")]
+    capsys.readouterr()
+    assert main([*command, "--overwrite"]) == FAILED
+    assert capsys.readouterr().err == (
+        f"silk-sfm import-colmap: error: {tmp_path}/model is what is read. "
+        "Give another folder to write.\n"
+    )
+    other = ["import-colmap", str(tmp_path / "database.db"), str(tmp_path / "model")]
+    assert main(other) == FAILED
+    assert "holds an import or a model already" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before
+
+
+def test_import_leaves_a_database_of_an_older_colmap_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "database.db"
+    write(path, SCENE, [("view 00.jpg", "view 01.jpg", 30)])
+    with closing(sqlite3.connect(path)) as database:
+        for table in ("frame_data", "frames", "rig_sensors", "rigs", "pose_priors"):
+            database.execute(f"DROP TABLE {table}")
+        database.execute("PRAGMA user_version = 3900")
+        database.commit()
+    before = path.read_bytes()
+    names, pairs = imported(path, tmp_path / "out")
+    assert names == SCENE.names
+    assert len(pairs) == 1
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["database.db", "out"]

@@ -66,7 +66,7 @@ def test_photos_within_the_size_are_not_changed(
     shards = [tmp_path / f"{name}.h5.shards" / "000001.h5" for name in ("whole", "large")]
     assert shards[0].read_bytes() == shards[1].read_bytes()
     with FeatureStore(tmp_path / "whole.h5") as store:
-        assert [store.uncertainty(name) for name in store.names] == [1.0, 1.0, 1.0]
+        assert [store.positions(name)[1] for name in store.names] == [1.0, 1.0, 1.0]
         assert store["3.png"].keypoints.max() > 2 * WIDTH
 
 
@@ -77,7 +77,7 @@ def test_uncertainty_is_the_mean_scale_of_both_sides(silk: Silk, tmp_path: Path)
     Image.fromarray(grey).save(tmp_path / "photos" / "a.png")
     run(ImageFolder.open(tmp_path / "photos"), silk, tmp_path / "f.h5", 50, "float16")
     with FeatureStore(tmp_path / "f.h5") as store:
-        assert store.uncertainty("a.png") == pytest.approx((2 + 31 / 16) / 2, rel=1e-6)
+        assert store.positions("a.png")[1] == pytest.approx((2 + 31 / 16) / 2, rel=1e-6)
         keypoints = store.keypoints("a.png")
     assert (keypoints >= 0).all()
     assert (keypoints <= [99, 30]).all()

@@ -105,7 +105,11 @@ def test_full_disk_keeps_what_was_finished(small_disk: Path) -> None:
     assert 2 <= written < 100
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     with FeatureWriter(path, MADE) as store:
-        assert len(store) == written
+        assert [f"{index}.jpg" in store for index in range(written + 1)] == [True] * written + [
+            False
+        ]
+    with FeatureStore(path) as read:
+        assert len(read) == written
 
 
 def random_features(seed: int) -> LocalFeatures:

@@ -8,12 +8,16 @@ import pytest
 from commands import finish, start
 from small_photos import write_small_photos, write_small_weights
 
-from silk_sfm.store.shard_files import shard_folder
+from silk_sfm.store.shard_files import shard_folder, shards_of
 
 N_IMAGES = 30
 N_KILLS = 8
+"""In the middle of the work: after something new was finished, before all was."""
 MAX_ROUNDS = 60
-FLUSH_SECONDS = 0.02
+FLUSH_SECONDS = 0.0
+"""Each result is a shard, so that progress is seen on a machine of any speed."""
+MOMENT = 0.02
+"""Seconds: about as long as a shard takes to be made and written."""
 
 
 @pytest.fixture(scope="module")
@@ -46,30 +50,40 @@ def commands(root: Path, out: Path) -> dict[str, list[str]]:
 def test_kill_9(undisturbed: Path, tmp_path: Path, store: str) -> None:
     rng = np.random.default_rng(len(store))
     command = commands(undisturbed, tmp_path)[store]
-    path = tmp_path / store
+    path, everything = tmp_path / store, contents(undisturbed / store).keys()
     finished: set[str] = set()
-    kills = kills_in_work = 0
+    kills_in_work = 0
     for _ in range(MAX_ROUNDS):
-        process = start(command, flush_seconds=FLUSH_SECONDS)
-        process.join(timeout=rng.uniform(0.2, 0.9))
-        if process.is_alive():
-            process.kill()
-            process.join()
-            kills += 1
-        kept = contents(path)
-        assert finished <= kept.keys()  # nothing finished is lost
-        kills_in_work += len(kept) - len(finished) > 0
-        finished = set(kept)
-        if kills >= N_KILLS and finished == contents(undisturbed / store).keys():
+        if kills_in_work == N_KILLS:
             break
-        if finished == contents(undisturbed / store).keys():
+        was_killed = run_and_kill(command, path, int(rng.integers(0, 5)), rng.uniform(0, MOMENT))
+        kept = contents(path).keys()
+        assert finished <= kept  # nothing finished is lost
+        kills_in_work += was_killed and finished < kept < everything
+        finished = set(kept)
+        if finished == everything:
             start_anew(path)
             finished = set()
-    assert kills >= N_KILLS
-    assert kills_in_work >= 3  # some came in the middle of the work
+    assert kills_in_work == N_KILLS
     assert finish(command) == 0
     assert_equal_contents(contents(path), contents(undisturbed / store))
     assert_equal_contents(indexed(path), indexed(undisturbed / store))
+
+
+def run_and_kill(command: list[str], path: Path, n_new: int, seconds: float) -> bool:
+    """Kill a run so many seconds after `n_new` more shards are there; False when it ended before.
+
+    With `n_new` = 0 that is while it starts and looks at what is there.
+    """
+    n_before = len(shards_of(path))
+    process = start(command, flush_seconds=FLUSH_SECONDS)
+    while process.is_alive() and len(shards_of(path)) < n_before + n_new:
+        process.join(timeout=MOMENT / 10)
+    process.join(timeout=seconds)
+    was_killed = process.is_alive()
+    process.kill()
+    process.join()
+    return was_killed
 
 
 def start_anew(path: Path) -> None:

@@ -19,9 +19,10 @@ def test_sift_bears_rotation_and_scale(
     (tmp_path / "photos").mkdir()
     photo = cv2.GaussianBlur(texture((300, 240)), (0, 0), 1.5)
     cv2.imwrite(str(tmp_path / "photos" / "a.png"), photo)
-    out = tmp_path / "out"
-    words = [str(PIPELINE), str(tmp_path / "photos"), "--methods", "sift", "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", [*words, "--side", "300"])
+    out = tmp_path / "out" / "photos_300"  # another size or other photos go elsewhere
+    words = [str(PIPELINE), str(tmp_path / "photos"), "--methods", "sift"]
+    words += ["--out", str(tmp_path / "out"), "--side", "300"]
+    monkeypatch.setattr(sys, "argv", words)
     runpy.run_path(str(PIPELINE), run_name="__main__")
     rows = json.loads((out / "results.json").read_text())["measured"]
     by_subset = {row["subset"]: row["metrics"] for row in rows}

@@ -1,5 +1,6 @@
 """Tuning on small photos: what is tried, what is extracted, what is ranked, what is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -175,7 +176,8 @@ def test_every_image_is_looked_at_once_for_each_size(tmp_path: Path) -> None:
     assert best.choice.top_k == 300
     assert best.inliers > 50
     text, written = write_tuned(job)
-    assert text.endswith(f"best: {best.choice} -> {tmp_path / 'out' / 'tuned.toml'}")
+    found = f"{best.choice}, RANSAC {best.choice.verifier_threshold_px:g} px"
+    assert text.endswith(f"best: {found} -> {tmp_path / 'out' / 'tuned.toml'}")
     assert {path.name for path in written} == {
         "tuned.toml",
         "tuned.png",
@@ -193,6 +195,33 @@ def test_every_image_is_looked_at_once_for_each_size(tmp_path: Path) -> None:
     assert Corners.seen == []
 
 
+def test_an_estimate_counts_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def second(work: Callable[[], object]) -> float:
+        work()
+        return 1.0
+
+    monkeypatch.setattr("silk_sfm.stages.tune.seconds_of", second)
+    # each size: images after the first one, pairs at 300 keypoints and at a fifth of them;
+    # then 1 + 2 other thresholds on 3 pairs
+    sizes, images, pairs, more = 2, len(tuner(tmp_path).sample.names), 3 * (1 + 0.2**2), 3 * 3
+    all_of_it = pytest.approx(sizes * (images - 1 + pairs) + more)
+    assert tuner(tmp_path).estimate_seconds() == all_of_it
+    again = tuner(tmp_path)  # of each size the two images of the first pair are there
+    assert again.estimate_seconds() == pytest.approx(sizes * (images - 3 + pairs) + more)
+    again.run()
+    assert tuner(tmp_path).estimate_seconds() == more
+    assert tuner(tmp_path, overwrite=True).estimate_seconds() == all_of_it
+
+
+def test_weights_of_one_name_stay_apart() -> None:
+    views = {
+        Choice(480, None, weights, None, None).view
+        for weights in (None, "best", "one/best.safetensors", "two/best.safetensors", "v1.5", "v1")
+    }
+    assert len(views) == 6
+    assert all(Path(view).name == view for view in views)
+
+
 def test_fewer_keypoints_are_the_best_of_the_many(tmp_path: Path) -> None:
     job = tuner(tmp_path)
     job.run()
@@ -202,6 +231,16 @@ def test_fewer_keypoints_are_the_best_of_the_many(tmp_path: Path) -> None:
     assert few.keypoints == 60
     assert 60 < many.keypoints <= 300
     assert few.inliers < many.inliers
+
+
+def test_values_that_a_plugin_refuses_are_named_before_any_work(tmp_path: Path) -> None:
+    tuner(tmp_path)
+    images = ImageFolder.open(tmp_path / "photos")
+    options = replace(OPTIONS, matcher_thresholds=(0.8, 2.0))
+    pairs = PairList.sequential(images.names, 1)
+    with pytest.raises(ConfigError, match=r"^ratio must lie in \(0, 1\], got 2\.0\.$"):
+        Tuner(images, pairs, tmp_path / "new", recipe(), options, device="cpu")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_damaged_photo_is_named(tmp_path: Path) -> None:
@@ -308,5 +347,5 @@ def test_recipes_are_read_as_they_were_written(name: str, tmp_path: Path) -> Non
 def test_odd_values_of_a_recipe() -> None:
     odd = replace(recipe(), extraction=replace(recipe().extraction, masks=Path('a "b" ü')))
     assert 'masks = "a \\"b\\" ü"' in recipe_text(odd, "")
-    assert Choice(480, 10, "w/a.safetensors", 0.3, None).view == "a_480px"
+    assert Choice(480, 10, "w/a.safetensors", 0.3, None).view == "w_a.safetensors_480px"
     assert str(Choice(480, None, None, None, None)) == "480 px"

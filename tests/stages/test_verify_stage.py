@@ -12,9 +12,12 @@ from shared_data import shared
 
 from silk_sfm.colmap.cameras import mean_focal
 from silk_sfm.colmap.intrinsics import read_intrinsics
-from silk_sfm.features import LocalFeatures, Matches
+from silk_sfm.errors import ConfigError, StoreError
+from silk_sfm.features import LocalFeatures, Matches, TwoViewGeometry
 from silk_sfm.geometry.epipolar import sampson_error
-from silk_sfm.stages.verify import pair_seed
+from silk_sfm.plugins import Correspondences
+from silk_sfm.stages.verify import VerificationOptions, pair_seed
+from silk_sfm.stages.verify import verify as verify_stage
 from silk_sfm.store import (
     FeatureStore,
     FeatureWriter,
@@ -22,6 +25,7 @@ from silk_sfm.store import (
     MatchWriter,
     Provenance,
     VerifiedStore,
+    VerifiedWriter,
 )
 
 N_POINTS, N_WRONG = 120, 40
@@ -164,6 +168,39 @@ def test_matches_of_other_features_are_refused(root: Path, tmp_path: Path) -> No
         f"name keypoint 500 of `view 01.jpg`, {root}/f.h5 holds 120 of it. Give the feature store "
         "from which they were made.\n"
     )
+
+
+def test_a_failing_verifier_is_told_by_pair(root: Path, tmp_path: Path) -> None:
+    def failing(points: Correspondences, matches: Matches, seed: int) -> TwoViewGeometry:
+        raise ConfigError("no such thing.")
+
+    with (
+        FeatureStore(root / "f.h5") as features,
+        MatchStore(root / "m.h5") as matches,
+        VerifiedWriter(tmp_path / "v.h5", FEATURES_MADE) as store,
+        pytest.raises(StoreError) as caught,
+    ):
+        verify_stage(features, matches, failing, store, VerificationOptions(), {})
+    assert str(caught.value) == (f"{root}/m.h5: `view 00.jpg` and `view 01.jpg`: no such thing.")
+
+
+def test_inputs_are_not_written_over(root: Path) -> None:
+    before = {path: path.read_bytes() for path in root.rglob("*.h5")}
+    features, matches = root / "f.h5", root / "m.h5"
+    (root / "pairs.txt").write_text("view 00.jpg\tview 01.jpg\n")
+    for command in (
+        ("verify", features, matches, matches),
+        ("verify", features, matches, root / "." / "f.h5"),
+        ("match", features, root / "pairs.txt", features),
+        ("export-colmap", features, matches, features),
+    ):
+        done = silk_sfm(*command, "--overwrite")
+        assert done.status == 1
+        assert done.err == (
+            f"silk-sfm {command[0]}: error: {command[-1]} is read here. "
+            "Choose another file to write.\n"
+        )
+    assert {path: path.read_bytes() for path in root.rglob("*.h5")} == before
 
 
 def test_nothing_matched(root: Path, tmp_path: Path) -> None:

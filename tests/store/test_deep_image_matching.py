@@ -144,6 +144,16 @@ def test_recorded_files_are_imported(tmp_path: Path) -> None:
 # ---------- errors ----------
 
 
+def test_a_keypoint_keeps_its_first_match(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "matches.h5"
+    with h5py.File(path, "w") as file:
+        file["a.jpg/b.jpg"] = np.array([[4, 1], [2, 9], [4, 7], [0, 9]])
+    ((pair, found),) = read_dim_matches(path)
+    assert pair == ("a.jpg", "b.jpg")
+    assert found.indices.tolist() == [[0, 9], [2, 9], [4, 1]]
+    assert "`a.jpg` and `b.jpg`: 1 matches left out, of keypoints that" in caplog.text
+
+
 def test_equal_file_names_are_refused() -> None:
     with pytest.raises(StoreError) as caught:
         dim_names(["a/x.jpg", "b/x.jpg"])
@@ -160,10 +170,26 @@ def test_export_refuses_to_replace(stores: Path, capsys: pytest.CaptureFixture[s
     assert export(stores, "--overwrite", "-q") == DONE
 
 
-def test_files_of_different_runs(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inputs_are_not_written_over(stores: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The names of deep-image-matching are those that our own stores usually have."""
+    assert export(stores, "-q") == DONE
+    dim = stores / "dim"
+    before = (dim / "features.h5").read_bytes()
+    stores_there = [str(dim / "features.h5"), str(dim / "matches.h5")]
+    assert main(["import-dim", str(dim), *stores_there, "--overwrite"]) == FAILED
+    assert "features.h5 is read here. Choose another file to write." in capsys.readouterr().err
+    assert main(["export-dim", *stores_there, str(dim), "--overwrite"]) == FAILED
+    assert "features.h5 is read here. Choose another file to write." in capsys.readouterr().err
+    assert (dim / "features.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize("wrong", [[9, 0], [0, 12], [0, -1]])
+def test_files_of_different_runs(
+    stores: Path, capsys: pytest.CaptureFixture[str], wrong: list[int]
+) -> None:
     assert export(stores, "-q") == DONE
     with h5py.File(stores / "dim" / "matches.h5", "a") as file:
-        file["c.jpg/a b.jpg"] = np.array([[9, 0]])
+        file["c.jpg/a b.jpg"] = np.array([[1, 1], wrong])
     assert main(["import-dim", str(stores / "dim"), str(stores / "x"), str(stores / "y")]) == FAILED
     assert capsys.readouterr().err == (
         f"silk-sfm import-dim: error: {stores / 'dim' / 'matches.h5'}: `c.jpg` and `a b.jpg` have "

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,34 @@ def test_a_full_disk_is_told_once_and_what_was_finished_is_kept(
         assert read.names == ["a.jpg", "b.jpg", "c.jpg"]
 
 
-@pytest.mark.parametrize("at", ["wait", "_write_index"])
+def test_ctrl_c_between_two_links_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = FeatureWriter._link
+    linked: list[str] = []
+
+    def interrupted(store: FeatureWriter, index: Any, key: str, shard: str, entry: Any) -> None:
+        if len(linked) == 1:
+            linked.append("")
+            raise KeyboardInterrupt
+        link(store, index, key, shard, entry)
+        linked.append(key)
+
+    monkeypatch.setattr(FeatureWriter, "_link", interrupted)
+    path, names = tmp_path / "f.h5", ["a.jpg", "b.jpg", "c.jpg"]
+    store = FeatureWriter(path, MADE)
+    for name in names:
+        store.add(name, features())
+    with pytest.raises(KeyboardInterrupt):
+        store.close()
+    assert linked == ["a.jpg", ""]
+    with FeatureWriter(path, MADE) as store:
+        assert all(name in store for name in names)
+    with FeatureStore(path) as read:
+        assert read.names == names
+
+
+@pytest.mark.parametrize("at", ["wait", "_write_index", "_add_links"])
 def test_ctrl_c_while_a_shard_is_finished_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:

@@ -132,7 +132,7 @@ def test_other_settings_are_refused_and_shown(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"\(made by silk, now sift\)"):
         FeatureWriter(path, Provenance("sift", {}, {}))
     with FeatureWriter(path, other, overwrite=True) as store:
-        assert len(store) == 0
+        assert NAMES[0] not in store
     with FeatureStore(path) as read:
         assert read.names == []
 
@@ -302,6 +302,19 @@ def test_pack_keeps_shards_that_a_killed_run_left_out_of_the_index(tmp_path: Pat
         assert read.names == NAMES[:2]
 
 
+def test_pack_takes_one_of_two_that_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "feats.h5"
+    write_features(path)
+    shards = tmp_path / "feats.h5.shards"
+    shutil.copy(shards / "000002.h5", shards / "000004.h5")  # made again after Ctrl-C
+    with FeatureWriter(path, MADE) as store:
+        assert NAMES[1] in store
+    pack(path)
+    with FeatureStore(path) as read:
+        assert read.names == NAMES
+        np.testing.assert_array_equal(read[NAMES[1]].keypoints, features(1).keypoints)
+
+
 def test_pack_refuses_when_a_shard_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "feats.h5"
     write_features(path)
@@ -341,7 +354,55 @@ def test_removed_index_is_made_again_from_the_shards(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="made with other settings"):
         FeatureWriter(path, Provenance("silk", {"top_k": 1}, {}))
     with FeatureWriter(path, MADE) as store:
-        assert len(store) == 3
+        assert [name in store for name in (*NAMES, "sub", "other.jpg")] == [True] * 3 + [False] * 2
+    with FeatureStore(path) as read:
+        assert read.names == NAMES
+
+
+def test_a_writer_knows_what_is_there_at_any_depth(tmp_path: Path) -> None:
+    """Folders named like datasets, images whose name begins like a folder's."""
+    path = tmp_path / "feats.h5"
+    names = ["a/keypoints/1.jpg", "b", "b.jpg/c.jpg", "keypoints/2.jpg"]
+    others = ["a", "a/keypoints", "b.jpg", "c.jpg", "keypoints", "b/keypoints", "", "x/y/z.jpg"]
+    write_features(path, names[:2])
+    with FeatureWriter(path, MADE) as store:
+        for name in names[2:]:
+            store.add(name, features(0))
+            store.flush()
+        assert all(name in store for name in names)
+        assert not any(name in store for name in others)
+    with FeatureWriter(path, MADE) as store:
+        assert all(name in store for name in names)
+        assert not any(name in store for name in others)
+        with pytest.raises(StoreError, match="already holds `b`"):
+            store.add("b", features(0))
+
+
+def test_adding_does_not_list_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "feats.h5"
+    write_features(path)
+    listed: list[object] = []
+    monkeypatch.setattr(FeatureWriter, "_keys", lambda _, root: listed.append(root) or [])
+    with FeatureWriter(path, MADE) as store:
+        store.add("new.jpg", features(0))
+    assert not listed
+    with FeatureStore(path) as read:
+        assert read.names == sorted([*NAMES, "new.jpg"])
+
+
+def test_a_value_that_cannot_be_written_leaves_no_trace(tmp_path: Path) -> None:
+    path, pair = tmp_path / "m.h5", ("a.jpg", "b.jpg")
+    with MatchWriter(path, MADE) as store:
+        with pytest.raises(IndexError):
+            store.add_pair(pair, matches([(7, 0)]), 3)  # of an image with three keypoints
+        assert not store.has_pair(pair)
+    with MatchWriter(path, MADE) as store:
+        assert not store.has_pair(pair)
+        store.add_pair(pair, matches([(2, 0)]), 3)
+    with MatchStore(path) as read:
+        assert len(read[pair]) == 1
 
 
 def test_a_pair_counts_once_in_either_order(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the extractors through kornia share: images in, tensors out as features."""
+"""What extractors with a network share: images in as tensors, tensors out as features."""
 
 from __future__ import annotations
 
@@ -7,35 +7,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from silk_sfm.errors import ImageError
-from silk_sfm.extractors.inputs import is_blank
 from silk_sfm.features import LocalFeatures
+from silk_sfm.images import check_grey, check_rgb
 
 
 def rgb_batch(image: np.ndarray, method: str, device: str) -> Tensor:
     """(H, W, 3) float32 RGB in 0..1 -> (1, 3, H, W) on `device`. Raises ImageError."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.float32 or 0 in image.shape:
-        raise ImageError(
-            f"{method} needs an (H, W, 3) float32 RGB image, got {image.shape} {image.dtype}."
-        )
+    check_rgb(image, method)
     return torch.tensor(image, device=device).permute(2, 0, 1)[None]
 
 
 def grey_batch(image: np.ndarray, method: str, device: str) -> Tensor:
     """(H, W) float32 grey in 0..1 -> (1, 1, H, W) on `device`. Raises ImageError."""
-    if image.ndim != 2 or image.dtype != np.float32 or 0 in image.shape:
-        raise ImageError(
-            f"{method} needs an (H, W) float32 grey image, got {image.shape} {image.dtype}."
-        )
+    check_grey(image, method)
     return torch.tensor(image, device=device)[None, None]
-
-
-def has_nothing(image: np.ndarray, smallest_side: int) -> bool:
-    """Is the image smaller than a network can take, or of one colour?
-
-    Networks that take the best places of any image find some in one colour, too.
-    """
-    return min(image.shape[:2]) < smallest_side or is_blank(image)
 
 
 def local_features(
