@@ -40,8 +40,8 @@ class SilkOptions(DetectionOptions):
     """Of the convolutions: 0 finds nothing within 9 px (pvgg-4) of the border, 1 finds keypoints up
     to the border, less repeatable ones there."""
     arithmetic: Arithmetic = "float32"
-    """Of the convolutions. bfloat16 takes half the time on a CPU that computes with it (AVX512-BF16,
-    AMX) and is meant for GPUs; it moves some keypoints. Without such hardware it is slower."""
+    """Of the convolutions. bfloat16 takes half the time on a CPU that computes with it (AMX,
+    AVX512-BF16) and is meant for GPUs; it moves some keypoints. Elsewhere it is slower."""
     tile_pixels: int = neutral(2_000_000)
     """An image of at most so many pixels is seen whole, a larger one in tiles of a quarter of that;
     bounds memory (about 1 KB a pixel), does not change results."""
