@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(RUN)silk-sfm demo demo_out
 
 test: .venv/installed lint
-	$(RUN)pytest -m "not slow"
+	$(RUN)pytest -m "not slow" -n auto
 	$(RUN)pytest -m slow
 
 lint: .venv/installed

@@ -8,6 +8,7 @@ that it is never chosen, whatever the scores are. Cells are (K,) int64 row-major
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,8 @@ from silk_sfm.errors import ConfigError
 REMOVED = -math.inf
 LOWEST = -(2**63)
 """Below every rank."""
+BAND_ROWS = 1024
+"""Rows of a map worked on at a time in suppression; bounds its memory."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,14 @@ def suppress_neighbours(scores: Tensor, radius: int) -> Tensor:
     if radius == 0 or scores.numel() == 0:
         return scores
     undecided = scores > REMOVED
-    alive, kept = torch.where(undecided, _ranked(scores), LOWEST), torch.zeros_like(undecided)
+    alive, kept = _ranked(scores), torch.zeros_like(undecided)
     while int(undecided.sum()) * (2 * radius + 1) ** 2 > scores.numel():
-        kept |= (_largest_around(alive, radius, LOWEST) == alive) & undecided
-        near = _largest_around(kept.byte(), radius, 0) > 0
-        alive = torch.where(near & ~kept, LOWEST, alive)
+        best_around = _per_band(
+            lambda part: _largest_around(part, radius, LOWEST) == part, alive, radius
+        )
+        kept |= best_around & undecided
+        near = _per_band(lambda part: _largest_around(part.byte(), radius, 0) > 0, kept, radius)
+        alive.masked_fill_(near & ~kept, LOWEST)
         undecided &= ~near
     kept = _suppress_few(alive, undecided, radius) | kept
     return torch.where(kept, scores, REMOVED)
@@ -115,12 +121,33 @@ def suppress_neighbours(scores: Tensor, radius: int) -> Tensor:
 def _ranked(scores: Tensor) -> Tensor:
     """(H, W) int64 ranks: in the order of the float32 scores, of equal ones the first is highest.
 
-    The bits of a float32, read as sign and magnitude, are in the order of the numbers.
+    The bits of a float32, read as sign and magnitude, are in the order of the numbers. Removed
+    cells get LOWEST.
     """
-    bits = scores.contiguous().view(torch.int32).long()
-    order = torch.where(bits < 0, -(bits & 0x7FFF_FFFF), bits)
-    last_first = torch.arange(scores.numel() - 1, -1, -1, device=scores.device)
-    return order * 2**31 + last_first.view_as(scores)
+    ranks = scores.new_empty(scores.shape, dtype=torch.int64)
+    last = scores.numel() - 1
+    for top in range(0, len(scores), BAND_ROWS):
+        part = scores[top : top + BAND_ROWS].contiguous()
+        bits = part.view(torch.int32).long()
+        order = torch.where(bits < 0, -(bits & 0x7FFF_FFFF), bits) * 2**31
+        first = last - top * scores.shape[1]
+        place = torch.arange(first, first - part.numel(), -1, device=scores.device)
+        band = order + place.view_as(part)
+        ranks[top : top + BAND_ROWS] = torch.where(part > REMOVED, band, LOWEST)
+    return ranks
+
+
+def _per_band(rule: Callable[[Tensor], Tensor], values: Tensor, reach: int) -> Tensor:
+    """(H, W) bool: `rule` of an (H, W) map, which looks `reach` rows far, some rows at a time.
+
+    What a rule makes on its way is many times larger than its result.
+    """
+    result = torch.empty_like(values, dtype=torch.bool)
+    for top in range(0, len(values), BAND_ROWS):
+        first = max(0, top - reach)
+        part = rule(values[first : top + BAND_ROWS + reach])
+        result[top : top + BAND_ROWS] = part[top - first : top - first + BAND_ROWS]
+    return result
 
 
 def _largest_around(values: Tensor, radius: int, beyond: int) -> Tensor:

@@ -7,6 +7,7 @@ from shared_data import shared
 from torch import Tensor
 
 from silk_sfm.errors import ConfigError
+from silk_sfm.nn import detection
 from silk_sfm.nn.detection import (
     REMOVED,
     DetectionOptions,
@@ -245,3 +246,11 @@ def test_options_are_checked(options: dict[str, float], text: str) -> None:
     with pytest.raises(ConfigError) as error:
         DetectionOptions(**options)  # type: ignore[arg-type]
     assert str(error.value) == text
+
+
+def test_suppression_in_bands_has_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = torch.rand(60, 40, generator=torch.Generator().manual_seed(3)).mul_(30).round_()
+    scores[7:9] = REMOVED
+    whole = suppress_neighbours(scores, 3)
+    monkeypatch.setattr(detection, "BAND_ROWS", 7)
+    assert torch.equal(suppress_neighbours(scores, 3), whole)
