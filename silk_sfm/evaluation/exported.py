@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from silk_sfm.errors import StoreError
 from silk_sfm.evaluation.protocol import Predictions
 from silk_sfm.pixels import size_within
 from silk_sfm.store import FeatureStore, MatchStore, VerifiedStore
+from silk_sfm.store.hdf5 import Closing
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ class Shown:
     image_size: str
 
 
-class Exported:
+class Exported(Closing):
     """The features and matches of one method, to use in a `with` block."""
 
     def __init__(self, predictions: Predictions) -> None:
@@ -47,15 +46,8 @@ class Exported:
         self._features = FeatureStore(predictions.features)
         self._matches = MatchStore(predictions.matches)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of both stores."""
         self._features.close()
         self._matches.close()
 

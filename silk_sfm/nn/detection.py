@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from silk_sfm.errors import ConfigError
+from silk_sfm.nn.neighbourhood import largest_around
 
 REMOVED = -math.inf
 LOWEST = -(2**63)
@@ -108,10 +109,10 @@ def suppress_neighbours(scores: Tensor, radius: int) -> Tensor:
     alive, kept = _ranked(scores), torch.zeros_like(undecided)
     while int(undecided.sum()) * (2 * radius + 1) ** 2 > scores.numel():
         best_around = _per_band(
-            lambda part: _largest_around(part, radius, LOWEST) == part, alive, radius
+            lambda part: largest_around(part, radius, LOWEST) == part, alive, radius
         )
         kept |= best_around & undecided
-        near = _per_band(lambda part: _largest_around(part.byte(), radius, 0) > 0, kept, radius)
+        near = _per_band(lambda part: largest_around(part.byte(), radius, 0) > 0, kept, radius)
         alive.masked_fill_(near & ~kept, LOWEST)
         undecided &= ~near
     kept = _suppress_few(alive, undecided, radius) | kept
@@ -148,23 +149,6 @@ def _per_band(rule: Callable[[Tensor], Tensor], values: Tensor, reach: int) -> T
         part = rule(values[first : top + BAND_ROWS + reach])
         result[top : top + BAND_ROWS] = part[top - first : top - first + BAND_ROWS]
     return result
-
-
-def _largest_around(values: Tensor, radius: int, beyond: int) -> Tensor:
-    """(H, W) largest of the (2 radius + 1) square around each cell; `beyond` outside of the map.
-
-    Along each axis, windows of 2, 4, 8, ... are joined from two halves, which may overlap.
-    """
-    side = 2 * radius + 1
-    for axis, margin in ((0, (0, 0, radius, radius)), (1, (radius, radius))):
-        values = functional.pad(values, margin, value=beyond)
-        reached = 1
-        while reached < side:
-            step = min(reached, side - reached)
-            length = values.shape[axis] - step
-            halves = values.narrow(axis, 0, length), values.narrow(axis, step, length)
-            values, reached = torch.maximum(*halves), reached + step
-    return values
 
 
 def _suppress_few(alive: Tensor, undecided: Tensor, radius: int) -> Tensor:

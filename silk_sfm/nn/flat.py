@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
-from torch.nn import functional
+
+from silk_sfm.nn.neighbourhood import largest_around
 
 
 def constant_around(image: Tensor, reach: int) -> Tensor:
@@ -11,10 +14,5 @@ def constant_around(image: Tensor, reach: int) -> Tensor:
 
     image: (H, W) floating point. Beyond the border of the image there are no pixels.
     """
-    return _largest_around(image, reach) == -_largest_around(-image, reach)
-
-
-def _largest_around(image: Tensor, reach: int) -> Tensor:
-    side = 2 * reach + 1
-    largest = functional.max_pool2d(image[None, None], (side, 1), 1, (reach, 0))
-    return functional.max_pool2d(largest, (1, side), 1, (0, reach))[0, 0]
+    largest = largest_around(image, reach, -math.inf)
+    return largest == -largest_around(-image, reach, -math.inf)

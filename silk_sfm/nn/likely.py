@@ -33,9 +33,10 @@ class _Kept:
 class LikelyCells:
     """The best cells of the tiles so far, about as many as `options` make keypoints of an image."""
 
-    def __init__(self, options: DetectionOptions) -> None:
+    def __init__(self, options: DetectionOptions, none: Tensor) -> None:
+        """`none`: (0, D) raw descriptors."""
         self._options = dataclasses.replace(options, border=0)
-        self._kept: _Kept | None = None
+        self._kept = _Kept(none.new_empty(0, dtype=torch.int64), none.new_empty(0), none)
         self._cut = -torch.inf
 
     def of(self, logits: Tensor) -> Tensor:
@@ -45,8 +46,7 @@ class LikelyCells:
 
     def add(self, cells: Tensor, scores: Tensor, raw: Tensor) -> None:
         """Keep the descriptors of these cells of the image, and only as many as may be needed."""
-        added = _Kept(cells, scores, raw)
-        kept = added if self._kept is None else self._kept.join(added)
+        kept = self._kept.join(_Kept(cells, scores, raw))
         above = int((kept.scores > logit(self._options.threshold)).sum())
         wanted = max(above, self._options.top_k)
         wanted = int(SLACK * min(wanted, self._options.max_keypoints or wanted))
@@ -57,9 +57,6 @@ class LikelyCells:
 
     def find(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Which of the (K,) cells are kept, (K,) bool, and (F, D) raw descriptors of those."""
-        if self._kept is None or len(self._kept.cells) == 0:
-            return torch.zeros_like(cells, dtype=torch.bool), torch.zeros(0)
+        found = torch.isin(cells, self._kept.cells)
         in_order, order = self._kept.cells.sort()
-        places = torch.searchsorted(in_order, cells).clamp(max=len(in_order) - 1)
-        found = in_order[places] == cells
-        return found, self._kept.raw[order[places[found]]]
+        return found, self._kept.raw[order[torch.searchsorted(in_order, cells[found])]]

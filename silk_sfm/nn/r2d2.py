@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from silk_sfm.nn.catalogues import R2D2
+from silk_sfm.nn.neighbourhood import largest_around
 from silk_sfm.nn.published import find_weights
 from silk_sfm.nn.state import load_state, read_state
 
@@ -71,7 +72,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 def local_maxima(repeatability: Tensor) -> Tensor:
     """(H, W) bool: is nothing in the 3 x 3 pixels around larger? Equal neighbours are both kept."""
-    return repeatability == functional.max_pool2d(repeatability[None, None], 3, 1, 1)[0, 0]
+    return repeatability == largest_around(repeatability, 1, -math.inf)
 
 
 SLACK = 0.001

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from silk_sfm.nn.detection import REMOVED, remove_border, suppress_neighbours
+from silk_sfm.nn.neighbourhood import largest_around
 from silk_sfm.nn.sampling import half_pixel
 from silk_sfm.nn.superpoint import CELL
 
@@ -40,16 +41,12 @@ def suppress_in_rounds(scores: Tensor, radius: int) -> Tensor:
 
     Approximates the greedy way: long chains lose a few points, and equal neighbours all stay.
     """
-    kept = scores == _largest(scores, radius)
+    kept = scores == largest_around(scores, radius, REMOVED)
     for _ in range(ROUNDS):
-        near = _largest(kept.float(), radius) > 0
+        near = largest_around(kept.byte(), radius, 0) > 0
         left = torch.where(near, 0.0, scores)
-        kept |= (left == _largest(left, radius)) & ~near
+        kept |= (left == largest_around(left, radius, REMOVED)) & ~near
     return torch.where(kept, scores, REMOVED)
-
-
-def _largest(scores: Tensor, radius: int) -> Tensor:
-    return functional.max_pool2d(scores[None, None], 2 * radius + 1, 1, radius)[0, 0]
 
 
 def drop_border(

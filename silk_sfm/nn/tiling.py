@@ -80,7 +80,8 @@ class TiledSilk:
         self._inference = inference
         self._image = image
         self._kept: Any = None  # the features of the only tile
-        self._likely = None if likely is None else LikelyCells(likely)
+        none = image.new_empty(0, inference.architecture.descriptor_size)
+        self._likely = None if likely is None else LikelyCells(likely, none)
         self.height, self.width = (side - 2 * inference.offset for side in image.shape)
         whole = image.numel() <= tile_pixels
         tile_side = math.isqrt(tile_pixels // 4) - 2 * inference.architecture.reach
@@ -107,8 +108,7 @@ class TiledSilk:
         missing = torch.ones_like(rows, dtype=torch.bool)
         if self._likely is not None:
             found, known = self._likely.find(rows * self.width + columns)
-            if found.any():
-                raw[found] = known.to(raw)
+            raw[found] = known
             missing = ~found
         for window in self.windows:
             inside = missing & window.contains(rows, columns)

@@ -19,9 +19,10 @@ from torch.nn import functional
 
 from silk_sfm.nn.architecture import Architecture
 from silk_sfm.nn.folding import Convolution, FoldedSilk, are_few
-from silk_sfm.nn.workers import Workers
+from silk_sfm.nn.workers import Workers, as_many_workers
 
 PHASES = 4
+INLINE = Workers()
 FILTER_TRANSFORM = (  # Lavin and Gray, equation 10: values at 0, 1, -1, 2, -2 and infinity
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
@@ -72,7 +73,7 @@ class WinogradConvolution:
         ]  # 6 of (K, C, 3, 1)
         self._bias = layer.bias
 
-    def __call__(self, maps: Phases, workers: Workers | None = None) -> Phases:
+    def __call__(self, maps: Phases, workers: Workers = INLINE) -> Phases:
         """(4, H, T + 1, C) -> (4, H - 2, T + 1, K), two columns less wide."""
         data, n_tiles = maps.data, maps.n_tiles
         height = data.shape[1] - 2
@@ -86,11 +87,7 @@ class WinogradConvolution:
             self._convolve(inputs, outputs[:, top:bottom, left:right])
 
         corners = product(range(0, height, BLOCK_ROWS), range(0, n_tiles, BLOCK_TILES))
-        if workers is None:
-            for corner in corners:
-                convolve_block(corner)
-        else:
-            workers.map(convolve_block, corners)
+        workers.map(convolve_block, corners)
         return Phases(outputs, maps.width - 2)
 
     def _convolve(self, inputs: Tensor, outputs: Tensor) -> None:
@@ -154,7 +151,7 @@ class WinogradInference:
     def features(self, pixels: Tensor) -> Phases:
         """(H, W) -> (4, h', T + 1, C)."""
         maps = self._first_layer(pixels)
-        with Workers() as workers:
+        with as_many_workers() as workers:
             for layer in self._rest:
                 maps = layer(maps, workers)
         return maps
@@ -166,7 +163,7 @@ class WinogradInference:
             features.rows(top, min(top + BLOCK_ROWS, height) + 2)
             for top in range(0, height, BLOCK_ROWS)
         ]
-        with Workers() as workers:
+        with as_many_workers() as workers:
             return torch.cat(workers.map(self._logits_of_band, bands))
 
     def raw_descriptors_at(self, features: Phases, rows: Tensor, columns: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ when something else runs on the machine; long chains of them, one on each core, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -17,33 +18,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+@dataclass(frozen=True)
 class Workers:
-    """As many threads as torch has, for as long as the `with` block lasts.
+    """Threads to work in; without a pool, the caller's own."""
 
-    Within it torch itself uses one thread. The threads end with the block, so that a process may
-    be forked between two of them.
-    """
-
-    def __enter__(self) -> Workers:
-        self._n_threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self._n_threads) if self._n_threads > 1 else None
-        if self._pool is not None:
-            torch.set_num_threads(1)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(self._n_threads)
+    pool: ThreadPoolExecutor | None = None
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """`work` of each item, in their order. Raises the first error of any."""
-        if self._pool is None:
+        if self.pool is None:
             return [work(item) for item in items]
         inference = torch.is_inference_mode_enabled()  # a thread of its own has its own modes
 
@@ -51,4 +34,29 @@ class Workers:
             with torch.inference_mode(inference), torch.no_grad():
                 return work(item)
 
-        return list(self._pool.map(in_thread, items))
+        return list(self.pool.map(in_thread, items))
+
+
+@contextmanager
+def as_many_workers() -> Iterator[Workers]:
+    """As many workers as torch has threads; within the block torch itself uses one.
+
+    The threads end with the block, so that a process may be forked between two of them.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1:
+        yield Workers()
+        return
+    with torch_threads(1), ThreadPoolExecutor(n_threads) as pool:
+        yield Workers(pool)
+
+
+@contextmanager
+def torch_threads(n: int) -> Iterator[None]:
+    """Torch uses `n` threads for one operation, until the block ends."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from silk_sfm.errors import ConfigError, PairError, SilkSfmError, StoreError
 from silk_sfm.features import LocalFeatures, Matches
 from silk_sfm.matchers.best_turn import BestTurn
+from silk_sfm.nn.workers import torch_threads
 from silk_sfm.options import neutral, result_options
 from silk_sfm.pairs import PairList
 from silk_sfm.plugins import Matcher, PreparingMatcher
 from silk_sfm.stages.blocks import Pair, Upcoming, in_blocks, memory_limit
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.report import StageReport, Track, silent
-from silk_sfm.stages.streams import WriteBehind, in_threads
+from silk_sfm.stages.streams import WriteBehind, attempt, in_threads
 from silk_sfm.store import FeatureStore, MatchWriter, Provenance, check_collisions, pair_key
 
 BYTES_PER_NUMBER = 4
@@ -88,10 +86,12 @@ def match_pairs(
     ready = _ready_pairs(ordered, features, steps.prepare, limit)
     n_threads = options.threads or os.cpu_count() or 1
     if not steps.in_threads or len(pairs) < 2 * n_threads:
-        results: Iterator[tuple[_ReadyPair, Any]] = ((pair, steps.join(pair)) for pair in ready)
+        results: Iterator[tuple[_ReadyPair, Any]] = (
+            (pair, attempt(steps.join, pair)) for pair in ready
+        )
         yield from _checked(results, features)
         return
-    with _torch_threads(1):
+    with torch_threads(1):  # threads that share a pair would mostly wait
         results = in_threads(steps.join, ready, n_threads, ahead=2 * n_threads)
         yield from _checked(results, features)
 
@@ -120,12 +120,9 @@ class _Steps:
     match: Callable[[Any, Any], Matches]
     in_threads: bool
 
-    def join(self, ready: _ReadyPair) -> Matches | SilkSfmError:
-        """Match a pair; an error of ours is the result."""
-        try:
-            return self.match(ready.a.prepared, ready.b.prepared)
-        except SilkSfmError as error:
-            return error
+    def join(self, ready: _ReadyPair) -> Matches:
+        """Match a pair."""
+        return self.match(ready.a.prepared, ready.b.prepared)
 
 
 def _steps(matcher: Matcher, with_turns: bool) -> _Steps:
@@ -134,17 +131,6 @@ def _steps(matcher: Matcher, with_turns: bool) -> _Steps:
     if isinstance(matcher, PreparingMatcher):
         return _Steps(matcher.prepare, matcher.match, matcher.device == "cpu")
     return _Steps(lambda features: features, matcher, False)
-
-
-@contextmanager
-def _torch_threads(n: int) -> Iterator[None]:
-    """Threads that work on a pair each do not share it among more: those would mostly wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _ready_pairs(

@@ -29,7 +29,7 @@ def in_threads(
     waiting: deque[tuple[T, Future[R | SilkSfmError]]] = deque()
     try:
         for item in items:
-            waiting.append((item, pool.submit(_attempt, work, item)))
+            waiting.append((item, pool.submit(attempt, work, item)))
             if len(waiting) > ahead:
                 first, future = waiting.popleft()
                 yield first, future.result()
@@ -39,7 +39,8 @@ def in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def _attempt(work: Callable[[T], R], item: T) -> R | SilkSfmError:
+def attempt(work: Callable[[T], R], item: T) -> R | SilkSfmError:
+    """The result, or the error of silk-sfm that came instead."""
     try:
         return work(item)
     except SilkSfmError as error:

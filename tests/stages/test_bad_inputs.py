@@ -5,25 +5,8 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import pytest
 from in_process import Outcome, silk_sfm
-from small_photos import write_small_photos, write_small_weights
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three photos, their features, and small weights."""
-    root = tmp_path_factory.mktemp("inputs")
-    write_small_photos(root / "photos", 3)
-    write_small_weights(root / "micro.safetensors")
-    assert extract(root, root / "photos", root / "f.h5").status == 0
-    return root
-
-
-def extract(inputs: Path, photos: Path, store: Path, *flags: object) -> Outcome:
-    weights = ["--weights", inputs / "micro.safetensors", "--device", "cpu", "--top-k", 100]
-    return silk_sfm("extract", photos, store, "--no-refine", *weights, *flags)
-
+from small_extraction import extract
 
 # ---------- weights ----------
 
