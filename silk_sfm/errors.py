@@ -37,3 +37,11 @@ class ReconstructionError(SilkSfmError):
 
 class DatasetError(SilkSfmError):
     """A data set cannot be evaluated: a file of it is missing, malformed or contradicts another."""
+
+
+class TrainingError(SilkSfmError):
+    """A training cannot go on: it went wrong, or its folder belongs to another one."""
+
+
+class ClusterError(SilkSfmError):
+    """Other machines cannot be used: a cluster cannot be reached, or lost its workers."""

@@ -22,7 +22,7 @@ def whole_file(target: Path) -> Iterator[Path]:
         yield part
         _sync_file(part)
         part.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -60,6 +60,13 @@ def remove_parts(target: Path) -> None:
         part.unlink()
 
 
+def remove_parts_below(folder: Path) -> None:
+    """Remove what killed processes left in a folder; only while no other process writes there."""
+    for part in folder.rglob(".*.part-*"):
+        if part.is_file():
+            part.unlink()
+
+
 def _part_prefix(target: Path) -> str:
     return f".{target.name}.part-"
 
@@ -69,7 +76,7 @@ def _sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename inside `folder` survive a power cut (folders have no handle on Windows)."""
     if os.name != "posix":
         return

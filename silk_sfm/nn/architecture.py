@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from silk_sfm.nn.coordinates import Layer, LinearMapping, compose
 
@@ -30,6 +30,11 @@ class Architecture:
         return CONVOLUTIONS_A_STAGE * len(self.stage_channels) + HEAD_CONVOLUTIONS
 
     @property
+    def without_size(self) -> Architecture:
+        """The same for any size of descriptors, here 0."""
+        return replace(self, descriptor_size=0)
+
+    @property
     def receptive_field(self) -> int:
         """Side of the square of pixels that one output depends on."""
         return 2 * self.reach + 1
@@ -54,6 +59,10 @@ ARCHITECTURES = {
 
 
 def architecture_name(architecture: Architecture) -> str:
-    """Its published name, or `custom` when it is none of those."""
-    names = (name for name, known in ARCHITECTURES.items() if known == architecture)
-    return next(names, "custom")
+    """Its published name, and the size of its descriptors if that differs; else `custom`."""
+    for name, known in ARCHITECTURES.items():
+        if known == architecture:
+            return name
+        if known.without_size == architecture.without_size:
+            return f"{name} with {architecture.descriptor_size}-d descriptors"
+    return "custom"

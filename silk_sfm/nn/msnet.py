@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +27,19 @@ FOOTPRINT = Footprint(strides=(CELL,), reach=3 + 2 + 4 * (8 + 2))
 """The 7x7 stem, the pooling behind it, then ten 3x3 convolutions at a quarter of the resolution."""
 
 Sampling = Literal["exact", "original"]
+
+HARRIS_BLOCK = 2
+HARRIS_SOBEL = 3
+HARRIS_K = 0.04
+"""Of the corners that the authors' evaluation uses."""
+
+HARRIS_CENTRE = 0.5
+"""OpenCV sums over a block of 2 x 2 pixels that ends at a pixel: it is centred this much before."""
+
+
+def corner_response(grey: np.ndarray) -> np.ndarray:
+    """(H, W) float32 grey -> (H, W) float32 Harris response, `HARRIS_CENTRE` px off."""
+    return np.asarray(cv2.cornerHarris(grey, HARRIS_BLOCK, HARRIS_SOBEL, HARRIS_K))
 
 
 class ResidualBlock(nn.Module):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from silk_sfm.files import whole_file
 from silk_sfm.nn.architecture import ARCHITECTURES, Architecture, architecture_name
@@ -55,16 +55,20 @@ def load_silk(source: str | Path, padding: int = 0) -> SilkNetwork:
 
 def save_silk(network: SilkNetwork, path: Path, card: WeightsCard) -> None:
     """Write a .safetensors file, complete or absent: the network's state and its card."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     metadata = {
-        "format": FORMAT,
         "architecture": architecture_name(network.architecture),
         "training_padding": str(card.training_padding),
         "descriptor_scale": f"{network.descriptor_scale.item():.9g}",
         "licence": card.licence,
         "training": card.training,
     }
-    content = _with_sorted_header(save(state, metadata))
+    write_weights(network, path, metadata)
+
+
+def write_weights(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a .safetensors file, complete or absent: the state of any network, and metadata."""
+    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    content = _with_sorted_header(save(state, {"format": FORMAT, **metadata}))
     with whole_file(path) as part:
         part.write_bytes(content)
 
@@ -130,13 +134,16 @@ def clean_name(published_name: str) -> str:
 
 
 def recognise(path: Path, tensors: Tensors) -> Architecture:
-    """The architecture whose layers have the shapes of `tensors`; `path` is for the error."""
+    """The architecture whose layers have the shapes of `tensors`; `path` is for the error.
+
+    Descriptors may have another size than the published one.
+    """
     try:
         found = _architecture_of(tensors)
     except (KeyError, IndexError) as error:
         expected = f"a SiLK network ({', '.join(ARCHITECTURES)})"
         refuse(path, expected, f"no {error.args[0]!r} among its {len(tensors)} tensors")
-    if found not in ARCHITECTURES.values():
+    if found.without_size not in [known.without_size for known in ARCHITECTURES.values()]:
         refuse(path, f"one of {', '.join(ARCHITECTURES)}", str(found))
     return found
 

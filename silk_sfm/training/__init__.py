@@ -1,0 +1,1 @@
+"""Training of self-supervised methods from any folder of photos."""
