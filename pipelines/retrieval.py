@@ -11,7 +11,9 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from silk_sfm import (
     FeatureStore,
@@ -23,6 +25,7 @@ from silk_sfm import (
 )
 
 MAX_SIZE, TOP_K = 800, 2000
+COMPARED_BY: tuple[Literal["vocabulary", "vlad"], ...] = ("vocabulary", "vlad")
 SIMILAR = (5, 10, 15)
 LEAST_INLIERS = (15, 30, 60)
 
@@ -30,7 +33,7 @@ LEAST_INLIERS = (15, 30, 60)
 def main(data: Path) -> None:
     """Print a table row for each set of photos and each number of similar images."""
     header = [f"recall, >= {least} inliers" for least in LEAST_INLIERS]
-    print(row("photos", "images", "similar", "pairs", *header, "s"))
+    print(row("photos", "compared by", "similar", "pairs", *header, "s"))
     print("|-" * (5 + len(header)) + "|")
     for name in ("strecha", "lund"):
         with tempfile.TemporaryDirectory() as out:
@@ -55,15 +58,15 @@ def reconstruction(photos: Path, out: Path) -> Reconstruction:
 
 
 def measure(name: str, features: FeatureStore, verified: VerifiedStore) -> None:
-    """Print recall for each number of similar images."""
+    """Print recall for each way of comparing and each number of similar images."""
     inliers = {pair: len(verified[pair].inliers) for pair in verified.pairs(features.names)}
-    for n_similar in SIMILAR:
+    for by, n_similar in product(COMPARED_BY, SIMILAR):
         start = time.perf_counter()
-        proposed = {frozenset(pair) for pair in retrieve_pairs(features.names, features, n_similar)}
+        proposed = set(map(frozenset, retrieve_pairs(features.names, features, n_similar, by)))
         seconds = time.perf_counter() - start
         recalls = [recall(inliers, proposed, least) for least in LEAST_INLIERS]
         n_all = f"{len(proposed)} of {len(inliers)}"
-        print(row(name, len(features), n_similar, n_all, *recalls, f"{seconds:.1f}"), flush=True)
+        print(row(name, by, n_similar, n_all, *recalls, f"{seconds:.1f}"), flush=True)
 
 
 def recall(inliers: dict[tuple[str, str], int], proposed: set[frozenset[str]], least: int) -> str:

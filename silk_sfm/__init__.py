@@ -15,6 +15,7 @@ _HOMES = {
     "About": "plugins",
     "CameraOptions": "colmap.cameras",
     "Chosen": "stages.choice",
+    "ClusterError": "errors",
     "ConfigError": "errors",
     "Correspondences": "plugins",
     "DoubleSoftmax": "matchers.double_softmax",

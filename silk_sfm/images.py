@@ -153,7 +153,7 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     if not data:
         raise ImageError(f"{path} is empty (0 bytes). Copy it again or remove it.")
     try:
-        with _opened(BytesIO(data)) as image:
+        with open_image(BytesIO(data)) as image:
             eight_bit = _is_eight_bit(image)  # before getexif, which may load the pixels
             orientation = image.getexif().get(EXIF_ORIENTATION, 1)
             pixels = _pillow_rgba(image) if eight_bit else _opencv_rgba(data, path)
@@ -164,7 +164,7 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     return _on_white(pixels), orientation if orientation in range(1, 9) else 1
 
 
-def _opened(file: Path | BytesIO) -> Image.Image:
+def open_image(file: Path | BytesIO) -> Image.Image:
     """Open without Pillow's limit of 179 million pixels: photos here are the user's own."""
     Image.MAX_IMAGE_PIXELS = None
     return Image.open(file)
@@ -257,7 +257,7 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises ImageError when the file is no image.
     """
     try:
-        with _opened(path) as image:
+        with open_image(path) as image:
             return image.size
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{path} is no image that can be read. Remove or convert it.") from error

@@ -21,7 +21,7 @@ def test_package_data() -> None:
 def test_package_data_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = project["tool"]["setuptools"]["package-data"]["silk_sfm"]
-    assert declared == ["py.typed", "data/*", "configs/*.toml"]
+    assert declared == ["py.typed", "data/*", "configs/*.toml", "reporting/assets/*"]
 
 
 def test_metadata_and_console_script() -> None:

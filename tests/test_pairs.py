@@ -1,12 +1,14 @@
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from silk_sfm.errors import PairError
-from silk_sfm.pairs import PairList
+from silk_sfm.pair_rows import all_rows, anchor_rows, joined_rows, listed_rows, sequential_rows
+from silk_sfm.pairs import PairList, check_is_list, list_bytes, write_rows
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.jpg"]
 
@@ -93,6 +95,56 @@ def test_missing_and_binary_lists(tmp_path: Path) -> None:
         PairList.read(tmp_path / "binary.txt")
 
 
+def test_names_that_look_like_comments(tmp_path: Path) -> None:
+    names, path = ["#1.jpg", "#2.jpg", "a.jpg"], tmp_path / "p.txt"
+    PairList.exhaustive(names).write(path)
+    assert list(PairList.read(path, names)) == list(PairList.exhaustive(names))
+    path.write_text("#a.jpg #1.jpg\n# by hand\n#1.jpg none.jpg\n")
+    with pytest.raises(PairError, match=r": line 3: no image `none\.jpg`\. Correct"):
+        PairList.read(path, names)
+
+
 def test_among_takes_either_order() -> None:
     chosen = PairList((("a", "b"), ("c", "d")))
     assert chosen.among([("b", "a"), ("a", "c"), ("c", "d")]) == [("b", "a"), ("c", "d")]
+
+
+@pytest.mark.parametrize("names", [NAMES, ["a b.jpg", "c.jpg", "d\te.jpg", "ü.jpg", "x", "y"]])
+def test_rows_are_written_as_lists_are(tmp_path: Path, names: list[str]) -> None:
+    rows = joined_rows([sequential_rows(6, 1), anchor_rows(6, 2, 1)])
+    pairs = PairList.of_rows(names, rows)
+    pairs.write(tmp_path / "list.txt")
+    assert write_rows(tmp_path / "rows.txt", names, rows) == len(pairs)
+    assert (tmp_path / "rows.txt").read_bytes() == (tmp_path / "list.txt").read_bytes()
+
+
+def test_no_pairs_leave_the_older_list(tmp_path: Path) -> None:
+    PairList.exhaustive(NAMES).write(tmp_path / "p.txt")
+    before = (tmp_path / "p.txt").read_bytes()
+    none = listed_rows(6, np.zeros((0, 2), np.int64))
+    with pytest.raises(PairError, match=r"^No pairs from 6 images\. Pair them in a wider way\.$"):
+        write_rows(tmp_path / "p.txt", NAMES, none)
+    with pytest.raises(PairError, match=r"^No pairs from 1 images\. Give at least two images\.$"):
+        write_rows(tmp_path / "p.txt", NAMES[:1], sequential_rows(1, 1))
+    assert (tmp_path / "p.txt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["p.txt"]
+
+
+def test_size_of_a_list(tmp_path: Path) -> None:
+    n_pairs = write_rows(tmp_path / "p.txt", NAMES, all_rows(len(NAMES)))
+    assert list_bytes(NAMES, n_pairs) == (tmp_path / "p.txt").stat().st_size
+
+
+def test_another_file_is_not_taken_for_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    path.write_text("# mine\n\na.jpg b.jpg\nnotes\n")
+    with pytest.raises(PairError) as caught:
+        check_is_list(path)
+    assert str(caught.value) == (
+        f"{path} is no pair list (line 4: `notes`). Choose another file, or --overwrite it."
+    )
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PairError, match=r"is no UTF-8 text \(byte 0\)\.$"):
+        check_is_list(path)
+    path.write_text("a.jpg b.jpg\n" * 2000)
+    check_is_list(path)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from silk_sfm.benchmarking.figures import Figure, Scope, seconds
-from silk_sfm.benchmarking.machine import instruction_sets
 from silk_sfm.benchmarking.memory import peak_above_inputs_mb
 from silk_sfm.extractors.silk import Silk, SilkOptions
 from silk_sfm.nn.architecture import ARCHITECTURES
 from silk_sfm.nn.detection import DetectionOptions
 from silk_sfm.nn.silk import SilkNetwork
 from silk_sfm.nn.weights import WeightsCard, save_silk
+from silk_sfm.stages.machine import instruction_sets
 
 SIZES = ((640, 480), (480, 269))
 """(width, height) in pixels; the second is that of the authors' figures."""

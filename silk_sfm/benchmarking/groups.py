@@ -12,7 +12,17 @@ from pathlib import Path
 from silk_sfm.benchmarking.figures import Figures, Measured, Scope, measure
 from silk_sfm.errors import ConfigError
 
-GROUPS = ("extraction", "matching", "scheduling", "stores", "verification", "pipeline")
+GROUPS = (
+    "extraction",
+    "pairs",
+    "matching",
+    "scheduling",
+    "stores",
+    "verification",
+    "database",
+    "training",
+    "pipeline",
+)
 """A module of this package each, with a function `figures(scope)`; in the order of the table."""
 
 

@@ -66,6 +66,13 @@ def recipe_for(argv: Sequence[str]) -> Recipe:
     return with_parts(recipe, chosen.detector, chosen.descriptor)
 
 
+def option_of(argv: Sequence[str], flag: str) -> str | None:
+    """The value of a flag that decides the defaults of others, before the others are known."""
+    words = [word for word in argv if word not in ("-h", "--help")]
+    value: str | None = getattr(_finder(flag).parse_known_args(words)[0], flag)
+    return value
+
+
 def _finder(*flags: str) -> argparse.ArgumentParser:
     """Finds these flags among others."""
     finder = argparse.ArgumentParser(

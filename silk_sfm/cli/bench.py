@@ -14,10 +14,10 @@ from tyro.conf import arg
 
 from silk_sfm.benchmarking.figures import Measured, Scope
 from silk_sfm.benchmarking.groups import choose_groups, measure_groups
-from silk_sfm.benchmarking.machine import describe_machine, library_versions
 from silk_sfm.benchmarking.table import as_json, as_table
 from silk_sfm.errors import ConfigError
 from silk_sfm.files import whole_file
+from silk_sfm.stages.machine import describe_machine, library_versions
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Bench:
     quick: bool = False
     """Small inputs and one repeat: shows that everything runs, its numbers mean little."""
     only: Annotated[str, arg(metavar="GROUP,...")] = ""
-    """Only these figures, with commas between: extraction, matching, scheduling, stores,
-    verification, pipeline; all without it."""
+    """Only these figures, with commas between: extraction, pairs, matching, scheduling,
+    stores, verification, database, training, pipeline; all without it."""
     repeats: int = 5
     """Of each measurement; figures that take minutes are repeated less."""
     device: str = "cpu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude_model, registered_counter, tracker
+from silk_sfm.cli.report import add_report
 from silk_sfm.stages.demo import N_VIEWS, demo
 
 
@@ -25,6 +27,8 @@ class Demo:
     """Folder to write."""
     run: Annotated[RunOptions, arg(name="")]
     where: Annotated[DeviceOptions, arg(name="")]
+    report: bool = True
+    """Also write OUT/report.html, one page about everything."""
 
 
 def run(argv: list[str]) -> int:
@@ -39,10 +43,12 @@ def run(argv: list[str]) -> int:
             command.run.overwrite,
             tracker(command.run),
             on_image,
+            shlex.join(["silk-sfm", "demo", *argv]),
         )
     status = conclude_model(report.model, report.job, command.run)
     if not command.run.quiet:
         print(report.errors)
         print(f"model  {command.out}/sparse/0, points {command.out}/points.ply")
         print(f"pictures  {', '.join(map(str, report.pictures))}")
+    add_report(command.out, command.report, command.run)
     return status

@@ -11,10 +11,12 @@ from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
+from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions
 from silk_sfm.images import ImageFolder
+from silk_sfm.scaling.extraction import ExtractionPlan
+from silk_sfm.scaling.run import run as run_stage
 from silk_sfm.stages.choice import Chosen
-from silk_sfm.stages.extract import ExtractionOptions, extract, extraction_provenance
-from silk_sfm.store import FeatureWriter
+from silk_sfm.stages.extract import ExtractionOptions
 
 Options = TypeVar("Options")
 
@@ -40,6 +42,7 @@ class Extract(Generic[Options]):
     where: Annotated[DeviceOptions, arg(name="")]
     extraction: Annotated[ExtractionOptions, arg(name="")]
     options: Annotated[Options, arg(name="")]
+    scaling: Annotated[ScalingOptions, arg(name="")] = ON_THIS_MACHINE
 
 
 def run(argv: list[str]) -> int:
@@ -57,9 +60,8 @@ def run(argv: list[str]) -> int:
     command = parse(Extract[type(recipe.extractor.options)], "extract", argv, default)  # type: ignore[arg-type, misc]
     images = ImageFolder.open(command.images, leave_out=(command.extraction.masks,))
     chosen = Chosen(command.extractor, command.options)
-    extractor = chosen.make("extractors", command.where.device)
-    made = extraction_provenance(chosen, extractor.weights_digest, command.extraction)
-    options = command.extraction
-    with FeatureWriter(command.features, made, command.run.overwrite, options.precision) as store:
-        report = extract(images, extractor, store, options, tracker(command.run))
+    device = command.where.device
+    plan = ExtractionPlan(images, chosen, command.extraction, device, command.features)
+    where, track = command.scaling.where(), tracker(command.run)
+    report = run_stage(plan, where, command.run.overwrite, track)
     return conclude(report, command.run, command.features)

@@ -11,11 +11,12 @@ from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
-from silk_sfm.pairs import PairList
+from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions
+from silk_sfm.scaling.matching import MatchingPlan
+from silk_sfm.scaling.run import run as run_stage
 from silk_sfm.stages.choice import Chosen
-from silk_sfm.stages.match import MatchingOptions, match, matching_provenance
+from silk_sfm.stages.match import MatchingOptions
 from silk_sfm.stages.origin import check_output
-from silk_sfm.store import FeatureStore, MatchWriter
 
 Options = TypeVar("Options")
 
@@ -40,6 +41,7 @@ class Match(Generic[Options]):
     where: Annotated[DeviceOptions, arg(name="")]
     matching: Annotated[MatchingOptions, arg(name="")]
     options: Annotated[Options, arg(name="")]
+    scaling: Annotated[ScalingOptions, arg(name="")] = ON_THIS_MACHINE
 
 
 def run(argv: list[str]) -> int:
@@ -59,11 +61,14 @@ def run(argv: list[str]) -> int:
     command = parse(Match[type(chosen.options)], "match", argv, default)  # type: ignore[arg-type, misc]
     chosen = Chosen(command.matcher, command.options)
     check_output(command.matches, command.features, command.pairs)
-    matcher = chosen.make("matchers", command.where.device)
-    with FeatureStore(command.features) as features:
-        pairs = PairList.read(command.pairs, known=frozenset(features.names))
-        made = matching_provenance(chosen, features)
-        with MatchWriter(command.matches, made, command.run.overwrite) as store:
-            track = tracker(command.run)
-            report = match(pairs, features, matcher, store, track, command.matching)
+    plan = MatchingPlan(
+        command.features,
+        command.pairs,
+        chosen,
+        command.matching,
+        command.where.device,
+        command.matches,
+    )
+    where, track = command.scaling.where(), tracker(command.run)
+    report = run_stage(plan, where, command.run.overwrite, track)
     return conclude(report, command.run, command.matches)

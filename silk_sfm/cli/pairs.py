@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +12,11 @@ import tyro
 from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
+from silk_sfm.cli.printing import list_skipped
 from silk_sfm.images import ImageFolder
-from silk_sfm.pairs import PairList
-from silk_sfm.stages.pair import PairOptions, make_pairs
+from silk_sfm.pairs import check_is_list
+from silk_sfm.stages.origin import check_output
+from silk_sfm.stages.pair import ImageSource, PairOptions, write_pairs
 from silk_sfm.store import FeatureStore
 
 
@@ -29,25 +33,31 @@ class Pairs:
     """The list to write."""
     run: Annotated[RunOptions, arg(name="")]
     options: Annotated[PairOptions, arg(name="")]
+    photos: Path | None = None
+    """spatial: folder of the photos, for GPS in their EXIF, where it is not IMAGES."""
 
 
 def run(argv: list[str]) -> int:
     """Run the command; returns the exit status."""
     default = Pairs(tyro.MISSING, tyro.MISSING, RunOptions(), recipe_for(argv).pairs)
     command = parse(Pairs, "pairs", argv, default)
+    read = (command.images, command.options.positions, command.options.global_descriptors)
+    check_output(command.pairs, *filter(None, read))
     if command.pairs.is_file() and not command.run.overwrite:
-        PairList.read(command.pairs)  # raises when it is something else, to be kept
-    n_images, pairs = _paired(command.images, command.options)
-    pairs.write(command.pairs)
+        check_is_list(command.pairs)
+    with _source(command.images, command.photos) as source:
+        written = write_pairs(command.pairs, source, command.options)
     if not command.run.quiet:
-        print(f"pairs: {len(pairs)} pairs of {n_images} images -> {command.pairs}")
-    return 0
+        n_images = len(source.names)
+        print(f"pairs: {written.n_pairs} pairs of {n_images} images -> {command.pairs}")
+    return list_skipped(written.skipped)
 
 
-def _paired(source: Path, options: PairOptions) -> tuple[int, PairList]:
-    """How many images there are, and their pairs."""
-    if source.is_dir():
-        names = ImageFolder.open(source).names
-        return len(names), make_pairs(names, options)
-    with FeatureStore(source) as features:
-        return len(features), make_pairs(features.names, options, features)
+@contextmanager
+def _source(images: Path, photos: Path | None) -> Iterator[ImageSource]:
+    """What a folder of photos, or a feature store, tells of the images."""
+    if images.is_dir():
+        yield ImageSource(ImageFolder.open(images).names, None, photos or images)
+        return
+    with FeatureStore(images) as features:
+        yield ImageSource(features.names, features, photos)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -13,7 +13,7 @@ from silk_sfm.cli.arguments import OutputOptions, RunOptions
 from silk_sfm.cli.main import DONE, SOME_SKIPPED
 from silk_sfm.stages.build import ModelReport
 from silk_sfm.stages.reconstruct import Reconstruction
-from silk_sfm.stages.report import Skipped, StageReport, Track, silent
+from silk_sfm.stages.report import Skipped, Track, silent
 
 T = TypeVar("T")
 
@@ -40,11 +40,19 @@ def registered_counter(run: RunOptions, n_images: int) -> Iterator[Callable[[int
         bar.close()
 
 
-def conclude(report: StageReport, run: RunOptions, output: object) -> int:
+class Summary(Protocol):
+    """What a stage tells: one line, and what it skipped."""
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Inputs that could not be used."""
+
+
+def conclude(report: Summary, run: OutputOptions, output: object) -> int:
     """Print the summary of a stage and what it skipped; returns the exit status."""
     if not run.quiet:
         print(f"{report} -> {output}")
-    return _list_skipped(report.skipped)
+    return list_skipped(report.skipped)
 
 
 def conclude_model(report: ModelReport, job: Reconstruction, run: RunOptions) -> int:
@@ -61,7 +69,7 @@ def conclude_stages(job: Reconstruction, run: RunOptions) -> int:
     if not run.quiet:
         for stage in job.reports:
             print(f"{stage} [{job.costs.stages[stage.stage]['seconds']:.1f} s]")
-    return _list_skipped(job.skipped)
+    return list_skipped(job.skipped)
 
 
 def _bar(items: Iterable[T], label: str, total: int) -> Iterable[T]:
@@ -72,7 +80,8 @@ def _shows_bars(run: OutputOptions) -> bool:
     return not run.quiet and sys.stderr.isatty()
 
 
-def _list_skipped(skipped: Sequence[Skipped]) -> int:
+def list_skipped(skipped: Sequence[Skipped]) -> int:
+    """Name what was skipped, and why; returns the exit status."""
     for item in skipped:
         print(f"skipped {item.name}: {item.reason}", file=sys.stderr)
     return SOME_SKIPPED if skipped else DONE

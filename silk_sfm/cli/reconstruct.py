@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -11,9 +12,10 @@ from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude_model, conclude_stages, registered_counter, tracker
+from silk_sfm.cli.report import add_report
 from silk_sfm.colmap.cameras import CameraOptions
 from silk_sfm.colmap.mapping import MappingOptions
-from silk_sfm.errors import SilkSfmError
+from silk_sfm.errors import ReconstructionError, SilkSfmError
 from silk_sfm.images import ImageFolder
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.extract import ExtractionOptions
@@ -33,8 +35,8 @@ class Reconstruct(Generic[E, M, V]):
     """A folder of photos to a COLMAP model: all stages, one after the other.
 
     Writes into OUT: features.h5, pairs.txt, matches.h5, verified.h5, database.db, sparse/0
-    (COLMAP, binary), points.ply and summary.json. Run it again to go on after a stop or to add
-    photos: what is done is reused.
+    (COLMAP, binary), points.ply, summary.json, run.json and report.html. Run it again to go on
+    after a stop or to add photos: what is done is reused.
     """
 
     images: Annotated[Positional[Path], arg(metavar="IMAGES")]
@@ -61,6 +63,8 @@ class Reconstruct(Generic[E, M, V]):
     mapping: MappingOptions
     undistort: bool = False
     """Also write OUT/undistorted: photos without distortion, as splat trainers read them."""
+    report: bool = True
+    """Also write OUT/report.html, one page about everything."""
 
     def recipe(self) -> Recipe:
         """The choices of this command line."""
@@ -95,13 +99,18 @@ def run(argv: list[str]) -> int:
             command.run.overwrite,
             tracker(command.run),
             on_image,
+            command=shlex.join(["silk-sfm", "reconstruct", *argv]),
         )
         try:
             report = job.run(command.undistort)
-        except SilkSfmError:
+        except SilkSfmError as error:
             conclude_stages(job, command.run)
+            if isinstance(error, ReconstructionError):  # the page shows which images starved
+                add_report(command.out, command.report, command.run)
             raise
-    return conclude_model(report, job, command.run)
+    status = conclude_model(report, job, command.run)
+    add_report(command.out, command.report, command.run)
+    return status
 
 
 def _default(recipe: Recipe) -> Reconstruct[Any, Any, Any]:

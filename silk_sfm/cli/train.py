@@ -13,10 +13,10 @@ from silk_sfm.cli.arguments import DeviceOptions, OutputOptions, option_of, pars
 from silk_sfm.cli.main import DONE
 from silk_sfm.cli.printing import conclude, tracker
 from silk_sfm.stages.train import TrainingJob, train_network
+from silk_sfm.training.albums import Source
 from silk_sfm.training.checkpoints import WEIGHTS
 from silk_sfm.training.logs import Display
 from silk_sfm.training.methods import read_training
-from silk_sfm.training.photos import Source
 from silk_sfm.training.recipe import DEFAULT_TRAINING, Training
 
 
@@ -31,7 +31,7 @@ class TrainingRunOptions(OutputOptions):
 
 @dataclass(frozen=True)
 class Train:
-    """Train SiLK, KP2D, R2D2 or MSNet on photos; run the command again to go on after a stop.
+    """Train SiLK, KP2D, R2D2 or MSNet on your photos, or go on with a training.
 
     FOLDER holds weights.safetensors, the best weights so far (`silk-sfm extract --weights` takes
     them), the best checkpoints, the state for a resume, log.jsonl and what TensorBoard shows.

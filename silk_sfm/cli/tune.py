@@ -60,7 +60,7 @@ def run(argv: list[str]) -> int:
     images = ImageFolder.open(command.images, leave_out=(command.out,))
     tuner = Tuner(
         images,
-        make_pairs(images.names, command.pairs),
+        make_pairs(images.names, command.pairs, image_dir=images.root),
         command.out,
         recipe_for(argv),
         command.options,

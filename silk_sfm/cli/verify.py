@@ -11,15 +11,12 @@ from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
 from silk_sfm.cli.printing import conclude, tracker
+from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions
+from silk_sfm.scaling.run import run as run_stage
+from silk_sfm.scaling.verification import VerificationPlan
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.origin import check_output
-from silk_sfm.stages.verify import (
-    VerificationOptions,
-    trusted_cameras,
-    verification_provenance,
-    verify,
-)
-from silk_sfm.store import FeatureStore, MatchStore, VerifiedWriter
+from silk_sfm.stages.verify import VerificationOptions
 
 Options = TypeVar("Options")
 
@@ -46,6 +43,7 @@ class Verify(Generic[Options]):
     intrinsics: Path | None = None
     """Known intrinsics: a COLMAP model folder, cameras.txt or cameras.bin. Photos are found by name
     when the folder names them, else by size."""
+    scaling: Annotated[ScalingOptions, arg(name="")] = ON_THIS_MACHINE
 
 
 def run(argv: list[str]) -> int:
@@ -64,13 +62,16 @@ def run(argv: list[str]) -> int:
         recipe.cameras.intrinsics,
     )
     command = parse(Verify[type(chosen.options)], "verify", argv, default)  # type: ignore[arg-type, misc]
-    chosen, options = Chosen(command.verifier, command.options), command.verification
+    chosen = Chosen(command.verifier, command.options)
     check_output(command.verified, command.features, command.matches)
-    verifier = chosen.make("verifiers", "cpu")
-    with FeatureStore(command.features) as features, MatchStore(command.matches) as matches:
-        cameras = trusted_cameras(features, command.intrinsics)
-        made = verification_provenance(chosen, options, features, matches, cameras)
-        with VerifiedWriter(command.verified, made, command.run.overwrite) as store:
-            track = tracker(command.run)
-            report = verify(features, matches, verifier, store, options, cameras.by_name, track)
+    plan = VerificationPlan(
+        command.features,
+        command.matches,
+        chosen,
+        command.verification,
+        command.intrinsics,
+        command.verified,
+    )
+    where, track = command.scaling.where(), tracker(command.run)
+    report = run_stage(plan, where, command.run.overwrite, track)
     return conclude(report, command.run, command.verified)

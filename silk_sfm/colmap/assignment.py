@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pycolmap
-from PIL import Image
 
 from silk_sfm.colmap.cameras import (
     Camera,
@@ -21,7 +20,7 @@ from silk_sfm.colmap.cameras import (
 from silk_sfm.colmap.intrinsics import KnownCameras, read_intrinsics
 from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.errors import ConfigError, ImageError
-from silk_sfm.images import image_size
+from silk_sfm.images import image_size, open_image
 
 EXIF_IFD, MAKE, MODEL = 0x8769, 0x010F, 0x0110
 FOCAL_MM, FOCAL_35MM = 0x920A, 0xA405
@@ -92,7 +91,7 @@ def known_cameras(sizes: Mapping[str, tuple[int, int]], intrinsics: Path) -> Cam
 def read_exif_focal(path: Path) -> ExifFocal:
     """Camera and focal length from EXIF; a broken or missing EXIF block says nothing."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             exif = image.getexif()
             detail = exif.get_ifd(EXIF_IFD)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,22 @@ def write_database(
             _write_pairs(database, _write_keypoints(database, ids, keypoints), pairs)
         _remove_journals(path)
     return count(path)
+
+
+def write_rows_alone(
+    path: Path,
+    names: Sequence[str],
+    cameras: CameraAssignment,
+    keypoints: Callable[[str], np.ndarray],
+    pairs: Iterable[VerifiedPair],
+) -> None:
+    """Write what `write_database` does as hloc does, as the peer in a comparison.
+
+    Each row is a transaction of its own, and `path` is not whole before the last one.
+    """
+    with colmap_log(), pycolmap.Database.open(path) as database:
+        ids = add_images(database, names, cameras)
+        _write_pairs(database, _write_keypoints(database, ids, keypoints), pairs)
 
 
 def write_images(path: Path, names: Sequence[str], cameras: CameraAssignment) -> None:
@@ -167,21 +184,22 @@ def _two_view_row(geometry: TwoViewGeometry) -> pycolmap.TwoViewGeometry:
 
 def fundamental_to_colmap(fundamental: np.ndarray) -> np.ndarray:
     """(3, 3) F of pixels -> F of COLMAP pixels: T^-T F T^-1 with x_colmap = T x."""
-    back = np.linalg.inv(_pixels_to_colmap())
+    _, back = _pixels_to_colmap()
     return np.asarray(back.T @ fundamental @ back)
 
 
 def homography_to_colmap(homography: np.ndarray) -> np.ndarray:
     """(3, 3) H of pixels -> H of COLMAP pixels: T H T^-1 with x_colmap = T x."""
-    shift = _pixels_to_colmap()
-    return np.asarray(shift @ homography @ np.linalg.inv(shift))
+    shift, back = _pixels_to_colmap()
+    return np.asarray(shift @ homography @ back)
 
 
-def _pixels_to_colmap() -> np.ndarray:
-    """(3, 3) T: pixels -> COLMAP pixels."""
+@cache
+def _pixels_to_colmap() -> tuple[np.ndarray, np.ndarray]:
+    """(3, 3) T: pixels -> COLMAP pixels, and its inverse."""
     shift = np.eye(3)
     shift[:2, 2] = to_colmap(np.zeros((1, 2)))[0]
-    return shift
+    return shift, np.linalg.inv(shift)
 
 
 def _remove_journals(path: Path) -> None:

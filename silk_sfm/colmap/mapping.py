@@ -14,6 +14,7 @@ import pycolmap
 
 from silk_sfm.colmap.cameras import CameraAssignment
 from silk_sfm.colmap.database import DatabaseCounts, count
+from silk_sfm.colmap.groups import map_in_groups, models_of
 from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.colmap.model import Model, read_model
 from silk_sfm.errors import ConfigError, ReconstructionError
@@ -52,6 +53,12 @@ class MappingOptions:
     """A model with fewer photos is dropped; at most 80 % of the photos are asked for."""
     multiple_models: bool = True
     """Build more models from photos that fit into none; off: keep the first."""
+    cluster_images: int = 500
+    """hierarchical: a group has at most so many photos, besides the overlap. Scenes with no more
+    photos are one group."""
+    cluster_overlap: int = 50
+    """hierarchical: photos that neighbouring groups share; groups that share too few cannot be
+    joined and stay models of their own."""
     seed: int = 0
     """Of the random sampling; with one thread the same seed gives the same model."""
     threads: int = neutral(0)
@@ -61,6 +68,11 @@ class MappingOptions:
         for name in ("min_matches", "init_min_matches", "min_model_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.cluster_images < 3 or self.cluster_overlap < 2:
+            raise ConfigError(
+                "cluster_images must be at least 3 and cluster_overlap at least 2, got "
+                f"{self.cluster_images} and {self.cluster_overlap}."
+            )
         if self.threads < 0 or self.seed < 0:
             raise ConfigError("seed and threads must not be negative")
 
@@ -146,7 +158,8 @@ def _map(
         return map_globally()
     single = _incremental_options(options, fixed_intrinsics, n_images)
     if options.mapper == "hierarchical":
-        return _map_hierarchically(database, single)
+        grouped = _hierarchical_options(options, single)
+        return map_in_groups(database, grouped, fixed_intrinsics)
     models = _map_incrementally(database, single, on_image)
     return _map_or_fall_back(models, n_images, map_globally) if options.fallback else models
 
@@ -188,7 +201,7 @@ def _map_incrementally(
     for kind in (kinds.INITIAL_IMAGE_PAIR_REG_CALLBACK, kinds.NEXT_IMAGE_REG_CALLBACK):
         pipeline.add_callback(kind.value, registered)
     pipeline.run()
-    return _models(manager)
+    return models_of(manager)
 
 
 def _map_globally(
@@ -200,27 +213,7 @@ def _map_globally(
         pipeline = pycolmap.GlobalPipeline(options, opened, manager)
     pipeline.add_callback(pycolmap.GlobalPipelineCallback.MODEL_UPDATE_CALLBACK.value, lambda: None)
     pipeline.run()
-    return _models(manager)
-
-
-def _map_hierarchically(
-    database: Path, single: pycolmap.IncrementalPipelineOptions
-) -> list[pycolmap.Reconstruction]:
-    options = pycolmap.HierarchicalPipelineOptions(num_threads=single.num_threads)
-    options.incremental_options = single
-    manager = pycolmap.ReconstructionManager()
-    with pycolmap.Database.open(database) as opened:
-        pipeline = pycolmap.HierarchicalPipeline(options, opened, manager)
-        try:
-            pipeline.run()
-        except IndexError:  # pycolmap 4.2.1 merges the clusters of nothing
-            return []
-    return _models(manager)
-
-
-def _models(manager: pycolmap.ReconstructionManager) -> list[pycolmap.Reconstruction]:
-    models = [manager.get(index) for index in range(manager.size())]
-    return [model for model in models if model.num_reg_images() > 1]
+    return models_of(manager)
 
 
 def _incremental_options(
@@ -239,6 +232,16 @@ def _incremental_options(
     )
     chosen.mapper.init_min_num_inliers = options.init_min_matches
     chosen.triangulation.ignore_two_view_tracks = n_images > MIN_IMAGES  # two photos have no others
+    return chosen
+
+
+def _hierarchical_options(
+    options: MappingOptions, single: pycolmap.IncrementalPipelineOptions
+) -> pycolmap.HierarchicalPipelineOptions:
+    chosen = pycolmap.HierarchicalPipelineOptions(num_threads=single.num_threads)
+    chosen.incremental_options = single
+    chosen.clustering_options.leaf_max_num_images = options.cluster_images
+    chosen.clustering_options.image_overlap = options.cluster_overlap
     return chosen
 
 

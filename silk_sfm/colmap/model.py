@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from PIL import Image
 
 from silk_sfm.colmap.cameras import Camera, from_pycolmap
 from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.errors import ReconstructionError
 from silk_sfm.files import whole_file, whole_folder
-from silk_sfm.images import EXIF_ORIENTATION
+from silk_sfm.images import EXIF_ORIENTATION, open_image
 from silk_sfm.shapes import check_dtypes, check_shapes
 
 
@@ -89,7 +88,7 @@ def read_model(model_dir: Path) -> Model:
 
     Its cameras count as known intrinsics.
     """
-    with _readable(model_dir), colmap_log():
+    with readable(model_dir), colmap_log():
         model = pycolmap.Reconstruction(model_dir)
         model.update_point_3d_errors()
     images = sorted((image for image in model.images.values() if image.has_pose), key=_name)
@@ -137,7 +136,7 @@ def undistort(model_dir: Path, image_dir: Path, out_dir: Path, max_size: int | N
     """
     _check_photos(read_model(model_dir), image_dir)
     options = pycolmap.UndistortCameraOptions(max_image_size=max_size or -1)
-    with whole_folder(out_dir) as part, _readable(model_dir), colmap_log():
+    with whole_folder(out_dir) as part, readable(model_dir), colmap_log():
         pycolmap.undistort_images(part, model_dir, image_dir, undistort_options=options)
         for photo in sorted((part / "images").rglob("*")):
             if photo.is_file():
@@ -149,7 +148,7 @@ def undistort(model_dir: Path, image_dir: Path, out_dir: Path, max_size: int | N
 
 def _drop_orientation(photo: Path) -> None:
     """COLMAP copies the EXIF tag, but its cameras count raw pixels: these must not be turned."""
-    with Image.open(photo) as image:
+    with open_image(photo) as image:
         exif = image.getexif()
         if exif.get(EXIF_ORIENTATION, 1) == 1:
             return
@@ -169,7 +168,7 @@ def _check_photos(model: Model, image_dir: Path) -> None:
 
 
 @contextmanager
-def _readable(model_dir: Path) -> Iterator[None]:
+def readable(model_dir: Path) -> Iterator[None]:
     """Turn what pycolmap raises for a missing or damaged model into our error."""
     if not any((model_dir / f"cameras{suffix}").is_file() for suffix in (".bin", ".txt")):
         raise ReconstructionError(f"No COLMAP model in {model_dir} (cameras.bin, images.bin, ...).")

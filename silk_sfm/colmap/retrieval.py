@@ -46,9 +46,14 @@ class VocabularyOptions:
 
 
 def similar_images(
-    names: Sequence[str], features: Callable[[str], LocalFeatures], options: VocabularyOptions
+    names: Sequence[str],
+    features: Callable[[str], LocalFeatures],
+    options: VocabularyOptions,
+    queries: Sequence[str] | None = None,
 ) -> dict[str, list[str]]:
-    """For each image the most similar other ones, best first; at most `n_similar` of them.
+    """For each of `queries` the most similar of `names`, best first; at most `n_similar` of them.
+
+    queries: some of `names`; all of them without it
 
     Raises ReconstructionError when descriptors are longer than COLMAP's trees can hold, or when
     there are too few of them to build a tree.
@@ -59,9 +64,10 @@ def similar_images(
             with pycolmap.DatabaseTransaction(opened):
                 ids = _write_features(opened, names, features, options.n_features)
             _build_tree(_training_sample(opened, ids, options), options).write(tree)
-            pairs = _query(opened, tree, options)
+            asked = [ids[name] for name in (names if queries is None else queries)]
+            pairs = _query(opened, tree, asked, options)
     name_of = {image_id: name for name, image_id in ids.items()}
-    similar: dict[str, list[str]] = {name: [] for name in names}
+    similar: dict[str, list[str]] = {name_of[image_id]: [] for image_id in asked}
     for query, found in pairs:
         if query != found and len(similar[name_of[query]]) < options.n_similar:
             similar[name_of[query]].append(name_of[found])
@@ -93,7 +99,7 @@ def filled_up(descriptors: np.ndarray) -> np.ndarray:
     if not fitting:
         raise ReconstructionError(
             f"Retrieval works on descriptors of at most {TREE_SIZES[-1]} numbers, these have "
-            f"{size}. Pair the images in another way: exhaustive, sequential or from a file."
+            f"{size}. Compare the images by `--retrieval-by vlad`, or pair them in another way."
         )
     return np.pad(descriptors, ((0, 0), (0, fitting[0] - size)))
 
@@ -130,7 +136,7 @@ def _build_tree(descriptors: np.ndarray, options: VocabularyOptions) -> pycolmap
 
 
 def _query(
-    database: pycolmap.Database, tree: Path, options: VocabularyOptions
+    database: pycolmap.Database, tree: Path, asked: Sequence[int], options: VocabularyOptions
 ) -> list[tuple[int, int]]:
     """(query, found) image ids, for each query the most similar image first."""
     pairing = pycolmap.VocabTreePairingOptions(
@@ -138,7 +144,7 @@ def _query(
         num_images=options.n_similar + 1,  # an image finds itself too
         num_threads=ONE_THREAD,
     )
-    return list(pycolmap.VocabTreePairGenerator(pairing, database).all_pairs())
+    return list(pycolmap.VocabTreePairGenerator(pairing, database, asked).all_pairs())
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import numpy as np
 
 SUBPIXEL_BITS = 4
 FONT = cv2.FONT_HERSHEY_SIMPLEX
+BRIGHTNESS, COLOURFULNESS = 0.8, 0.45
+"""Of a subdued photo, as shares of what they were."""
 Colour = tuple[int, int, int]
 
 
@@ -39,6 +41,12 @@ def draw_text(image: np.ndarray, text: str, bottom_left: tuple[int, int], colour
     """Write small letters onto `image`; letters that the font lacks become `?`."""
     plain = text.encode("ascii", "replace").decode()
     cv2.putText(image, plain, bottom_left, FONT, 0.5, colour, 1, cv2.LINE_AA)
+
+
+def subdued(image: np.ndarray) -> np.ndarray:
+    """The (H, W, 3) uint8 photo darker and with half its colour, so that marks on it stand out."""
+    grey = image.mean(axis=2, keepdims=True)
+    return np.asarray(np.rint(BRIGHTNESS * (grey + COLOURFULNESS * (image - grey))), np.uint8)
 
 
 def quality_colours(quality: np.ndarray) -> np.ndarray:

@@ -60,11 +60,15 @@ def draw_model(
     centres: np.ndarray,
     rotations: np.ndarray,
     size: tuple[int, int] = (1280, 720),
+    turned: float = 0.0,
+    raised: float = RAISED_DEGREES,
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB picture of a sparse model.
 
     points: (P, 3); colours: (P, 3) uint8 RGB; centres: (C, 3) camera positions;
     rotations: (C, 3, 3) world to camera; size: (width, height) of the picture
+    turned: degrees around the vertical from where the cameras look, to the left as seen from above
+    raised: degrees that the view looks down, below 90
     """
     check_shapes(
         points=(points, "P 3"),
@@ -78,7 +82,8 @@ def draw_model(
         presence = _presence(points)
         inner = points[presence == 1]
         frusta = centres[:, None] + _frustum_size(inner, centres) * FRUSTUM @ rotations
-        eye = _choose_eye(np.concatenate([inner, frusta.reshape(-1, 3)]), rotations, fine)
+        everything = np.concatenate([inner, frusta.reshape(-1, 3)])
+        eye = _choose_eye(everything, rotations, fine, np.radians([turned, raised]))
         _draw_points(canvas, points, _shown_colours(colours, presence), eye)
         canvas = _draw_cameras(canvas, frusta, eye)
     picture = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
@@ -115,12 +120,18 @@ def _frustum_size(points: np.ndarray, centres: np.ndarray) -> float:
     return float(np.clip(0.27 * np.median(nearest), 0.005 * extent, 0.024 * extent))
 
 
-def _choose_eye(shown: np.ndarray, rotations: np.ndarray, size: tuple[int, int]) -> _Eye:
-    """Look about where the cameras look, from behind and above, so that all of `shown` fits."""
+def _choose_eye(
+    shown: np.ndarray, rotations: np.ndarray, size: tuple[int, int], angles: np.ndarray
+) -> _Eye:
+    """Look about where the cameras look, from behind and above, so that all of `shown` fits.
+
+    angles: (2,) radians by which the view is turned to the left, and looks down
+    """
+    turn, fall = angles
     up = _unit(-rotations[:, 1].mean(axis=0), np.array([0.0, -1.0, 0.0]))
     ahead = rotations[:, 2].mean(axis=0)
     ahead = _unit(ahead - (ahead @ up) * up, _any_across(up))
-    fall = np.radians(RAISED_DEGREES)
+    ahead = np.cos(turn) * ahead + np.sin(turn) * np.cross(up, ahead)
     forward = np.cos(fall) * ahead - np.sin(fall) * up
     right = np.cross(ahead, up)
     return _fit(shown, np.stack([right, np.cross(forward, right), forward]), size)

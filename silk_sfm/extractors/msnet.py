@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import cv2
 import numpy as np
 import torch
 
@@ -23,7 +22,15 @@ from silk_sfm.images import check_rgb, grey
 from silk_sfm.nn.catalogues import MSNET
 from silk_sfm.nn.colours import normalise_colours
 from silk_sfm.nn.detection import suppress_neighbours
-from silk_sfm.nn.msnet import DESCRIPTOR_SIZE, FOOTPRINT, Sampling, load_msnet, to_cells
+from silk_sfm.nn.msnet import (
+    DESCRIPTOR_SIZE,
+    FOOTPRINT,
+    HARRIS_CENTRE,
+    Sampling,
+    corner_response,
+    load_msnet,
+    to_cells,
+)
 from silk_sfm.nn.published import find_weights
 from silk_sfm.nn.sampling import sample_unit
 from silk_sfm.nn.state import file_digest
@@ -31,21 +38,14 @@ from silk_sfm.nn.windowed import run_windowed
 from silk_sfm.options import neutral
 from silk_sfm.plugins import About
 
-HARRIS_BLOCK = 2
-HARRIS_SOBEL = 3
-HARRIS_K = 0.04
-"""Of the corners that the authors' evaluation uses."""
-
-HARRIS_CENTRE = 0.5
-"""OpenCV sums over a block of 2 x 2 pixels that ends at a pixel: it is centred this much before."""
-
 
 @dataclass(frozen=True)
 class MsNetOptions:
     """MSNetV0 and the Harris corners that it describes when it has to find keypoints itself."""
 
     weights: str = neutral("")  # a store names them by their digest
-    """A file with MSNetV0's tensors. Nobody published one: train your own."""
+    """A file with MSNetV0's tensors. Nobody published one: train your own, `silk-sfm train --config
+    train_msnet`."""
     quantile: float = 0.9
     """Keep corners whose Harris response is above that of this share of all pixels."""
     nms_radius: int = 4
@@ -81,8 +81,9 @@ class MsNet:
         self.options = options
         if not options.weights:
             raise WeightsError(
-                "MSNet has no published weights. Train it and give the file: --weights msnet.pth "
-                "(`weights` in a recipe)."
+                "MSNet has no published weights. Train it (`silk-sfm train PHOTOS FOLDER --config "
+                "train_msnet`) and give the file: --weights FOLDER/weights.safetensors (`weights` "
+                "in a recipe)."
             )
         self.weights_digest = file_digest(find_weights(options.weights, catalogue=MSNET))
         self.network = load_msnet(options.weights).to(device)
@@ -112,7 +113,7 @@ class MsNet:
         """(N, 2) float32 pixels x, y and (N,) float32 Harris responses, strongest first."""
         if is_blank(image):
             return np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-        response = cv2.cornerHarris(grey(image), HARRIS_BLOCK, HARRIS_SOBEL, HARRIS_K)
+        response = corner_response(grey(image))
         least = max(0.0, float(np.quantile(response, self.options.quantile)))
         kept = suppress_neighbours(torch.from_numpy(response), self.options.nms_radius).numpy()
         rows, columns = np.nonzero(kept > least)

@@ -12,7 +12,7 @@ from typing import Any
 from silk_sfm.colmap.assignment import assign_cameras
 from silk_sfm.colmap.cameras import CameraAssignment, CameraOptions
 from silk_sfm.colmap.database import write_database
-from silk_sfm.colmap.mapping import MappingOptions, OnImage, run_mapper
+from silk_sfm.colmap.mapping import MappingOptions, MappingResult, OnImage, run_mapper
 from silk_sfm.colmap.model import (
     Model,
     ModelSummary,
@@ -27,10 +27,12 @@ from silk_sfm.images import ImageFolder
 from silk_sfm.options import result_options
 from silk_sfm.pairs import PairList
 from silk_sfm.stages.origin import check_origin
+from silk_sfm.stages.report import StageReport
 from silk_sfm.stages.starved import starved_stage
 from silk_sfm.store import FeatureStore, VerifiedStore
 
 SUMMARY = "summary.json"
+MAX_LISTED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,7 @@ class ModelReport:
 
     n_images: photos that were tried; made_from: digest of everything the model depends on
     reused: the model was there already
+    others: photos in each of the other models, sparse/1, sparse/2, ...: parts that did not connect
     """
 
     model: Model
@@ -46,6 +49,14 @@ class ModelReport:
     n_images: int
     made_from: str
     reused: bool
+    others: tuple[int, ...] = ()
+
+    @property
+    def stage(self) -> StageReport:
+        """The stage in numbers."""
+        registered, points = self.numbers.n_images, self.numbers.n_points
+        done, reused = (0, registered) if self.reused else (registered, 0)
+        return StageReport("map", "images", done, reused, points, "points")
 
     def __str__(self) -> str:
         numbers = self.numbers
@@ -53,7 +64,12 @@ class ModelReport:
             f"map: {numbers.n_images} of {self.n_images} images registered, {numbers.n_points} "
             f"points, track length {numbers.track_length:.2f}, reprojection error "
             f"{numbers.reprojection_error:.2f} px" + (" (reused)" if self.reused else "")
-        )
+        ) + self._others_text()
+
+    def _others_text(self) -> str:
+        listed = [f"sparse/{i} with {n} images" for i, n in enumerate(self.others, start=1)]
+        more = [f"and {len(listed) - MAX_LISTED} more"] if len(listed) > MAX_LISTED else []
+        return "; separate: " + ", ".join(listed[:MAX_LISTED] + more) if listed else ""
 
 
 def build_model(
@@ -68,6 +84,8 @@ def build_model(
     chosen: PairList | None = None,
 ) -> ModelReport:
     """Write OUT/database.db, OUT/sparse/0 (COLMAP, binary) and OUT/points.ply.
+
+    Parts of the scene that do not connect become OUT/sparse/1, 2, ..., the largest is 0.
 
     chosen: only these pairs; all of the verified store without it
 
@@ -90,11 +108,13 @@ def build_model(
     model_dir = out / "sparse" / "0"
     if not overwrite and _made_from(out) == made_from and model_dir.is_dir():
         model = read_model(model_dir)
-        return ModelReport(model, summarise(model), len(names), made_from, reused=True)
+        others = tuple(_summary(out).get("other_models", {}).values())
+        return ModelReport(model, summarise(model), len(names), made_from, True, others)
     (out / SUMMARY).unlink(missing_ok=True)  # it tells of another model from here on
-    model = _map(images, names, features, verified, out, assignment, pairs, options, on_image)
+    mapped = _map(images, names, features, verified, out, assignment, pairs, options, on_image)
+    model, others = mapped.model, mapped.n_images[1:]
     write_points_ply(model.points.xyz, model.points.colours, out / "points.ply")
-    return ModelReport(model, summarise(model), len(names), made_from, reused=False)
+    return ModelReport(model, summarise(model), len(names), made_from, False, others)
 
 
 def undistort_model(images: ImageFolder, out: Path, max_size: int | None = None) -> Path:
@@ -115,6 +135,7 @@ def write_summary(out: Path, report: ModelReport, more: Mapping[str, Any]) -> No
         "track_length": round(numbers.track_length, 4),
         "reprojection_error_px": round(numbers.reprojection_error, 4),
         "registered": report.model.names,
+        "other_models": {f"sparse/{i}": n for i, n in enumerate(report.others, start=1)},
         "made_from": report.made_from,
         **more,
     }
@@ -132,13 +153,13 @@ def _map(
     pairs: list[tuple[str, str]],
     options: MappingOptions,
     on_image: OnImage | None,
-) -> Model:
+) -> MappingResult:
     database = out / "database.db"
     rows = ((a, b, verified[a, b]) for a, b in pairs)
     write_database(database, names, cameras, features.keypoints, rows)
     fixed = options.fixes_intrinsics(cameras)
     try:
-        return run_mapper(database, images.root, out, options, fixed, on_image).model
+        return run_mapper(database, images.root, out, options, fixed, on_image)
     except ReconstructionError as error:
         why = starved_stage(features, verified, names, pairs)
         raise ReconstructionError(f"{error} {why}") from error
@@ -157,9 +178,14 @@ def _digest(
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def _made_from(out: Path) -> str | None:
+def _made_from(out: Path) -> str:
+    return str(_summary(out).get("made_from"))
+
+
+def _summary(out: Path) -> dict[str, Any]:
+    """What summary.json tells; empty when there is none that can be read."""
     try:
         summary = json.loads((out / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return str(summary.get("made_from"))
+        return {}
+    return summary if isinstance(summary, dict) else {}

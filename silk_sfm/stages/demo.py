@@ -67,8 +67,12 @@ def demo(
     overwrite: bool = False,
     track: Track = silent,
     on_image: OnImage | None = None,
+    command: str = "",
 ) -> DemoReport:
-    """Render OUT/photos, reconstruct them with known intrinsics, measure and draw the result."""
+    """Render OUT/photos, reconstruct them with known intrinsics, measure and draw the result.
+
+    command: what was typed, for run.json
+    """
     views = demo_views(N_VIEWS)
     photos = out / "photos"
     render_photos(photos, views, track)
@@ -78,7 +82,7 @@ def demo(
         options = replace(recipe.extractor.options, top_k=TOP_K)
         recipe = replace(recipe, extractor=replace(recipe.extractor, options=options))
     images = ImageFolder.open(photos)
-    job = Reconstruction(images, out, recipe, device, overwrite, track, on_image)
+    job = Reconstruction(images, out, recipe, device, overwrite, track, on_image, command=command)
     report = job.run()
     errors = measure(report.model, views)
     return DemoReport(job, report, errors, _draw(job, report.model, out))

@@ -11,6 +11,7 @@ from silk_sfm.colmap.model import read_model, summarise
 from silk_sfm.errors import SilkSfmError, StoreError
 from silk_sfm.images import ImageFolder, image_size
 from silk_sfm.nn.architecture import architecture_name
+from silk_sfm.nn.state import read_state
 from silk_sfm.nn.weights import load_silk, read_metadata
 from silk_sfm.store import FeatureStore, MatchStore, Provenance, VerifiedStore, store_kind
 
@@ -60,15 +61,18 @@ def _describe_model(path: Path) -> list[str]:
 
 
 def _describe_weights(path: Path) -> list[str]:
+    card = read_metadata(path) if path.suffix == ".safetensors" else {}
+    told = [f"  {key}: {value}" for key, value in sorted(card.items())]
+    if "method" in card:
+        n_values = sum(tensor.numel() for tensor in read_state(path).values())
+        return [f"{path}: weights of {card['method']}, {n_values} values", *told]
     network = load_silk(str(path))
-    lines = [
+    return [
         f"{path}: SiLK weights, {architecture_name(network.architecture)}, "
         f"{sum(weight.numel() for weight in network.parameters())} parameters",
         f"  descriptors of {network.architecture.descriptor_size} dimensions",
+        *told,
     ]
-    if path.suffix == ".safetensors":
-        lines += [f"  {key}: {value}" for key, value in sorted(read_metadata(path).items())]
-    return lines
 
 
 def _describe_features(path: Path) -> list[str]:

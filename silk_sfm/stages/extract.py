@@ -71,9 +71,25 @@ def extract(
 
     Images that cannot be used are skipped and listed in the report.
     """
+    check_masks(images, options)
+    return extract_block(images, extractor, store, options, track)
+
+
+def check_masks(images: ImageFolder, options: ExtractionOptions) -> None:
+    """Raises ImageError when there are to be masks, and none is named like an image."""
+    if options.masks is not None:
+        MaskFolder.open(options.masks).check_names(images.names)
+
+
+def extract_block(
+    images: ImageFolder,
+    extractor: Extractor,
+    store: FeatureWriter,
+    options: ExtractionOptions,
+    track: Track = silent,
+) -> StageReport:
+    """`extract` for some images of a folder, none of which needs to have a mask."""
     masks = MaskFolder.open(options.masks) if options.masks else None
-    if masks is not None:
-        masks.check_names(images.names)
     if options.turns:
         extractor = cast("Extractor", Turned(extractor))
     todo = [name for name in images.names if name not in store]

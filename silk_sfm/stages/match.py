@@ -54,13 +54,7 @@ def match(
     options: MatchingOptions = MatchingOptions(),
 ) -> StageReport:
     """Match every pair that is not yet in the store, block by block (`in_blocks`)."""
-    check_collisions(pairs)
-    missing = [name for name in pairs.names if name not in features]
-    if missing:
-        raise PairError(
-            f"{features.path} holds no features of {len(missing)} images of the pair list "
-            f"(`{missing[0]}`, ...). Extract them or take them off the list."
-        )
+    check_pairs(pairs, features)
     todo = [pair for pair in pairs if not store.has_pair(pair)]
     found = 0
     with WriteBehind[tuple[Matches, int]](store) as behind:
@@ -69,6 +63,17 @@ def match(
             found += len(matches)
             behind.add(pair_key(pair), (matches, n_keypoints))
     return StageReport("match", "pairs", len(todo), len(pairs) - len(todo), found, "matches")
+
+
+def check_pairs(pairs: PairList, features: FeatureStore) -> None:
+    """Raises PairError for images without features, StoreError for pairs that share a name."""
+    check_collisions(pairs)
+    missing = [name for name in pairs.names if name not in features]
+    if missing:
+        raise PairError(
+            f"{features.path} holds no features of {len(missing)} images of the pair list "
+            f"(`{missing[0]}`, ...). Extract them or take them off the list."
+        )
 
 
 def match_pairs(

@@ -20,6 +20,7 @@ from silk_sfm.stages.extract import ExtractionOptions
 from silk_sfm.stages.match import MatchingOptions
 from silk_sfm.stages.pair import PairOptions
 from silk_sfm.stages.verify import VerificationOptions
+from silk_sfm.training.recipe import training_names
 
 DEFAULT_RECIPE = "silk"
 
@@ -85,9 +86,11 @@ _PLUGINS: dict[str, plugins.Kind] = {
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with silk-sfm."""
+    """The recipes of reconstructions that come with silk-sfm."""
     entries = [Path(entry.name) for entry in files("silk_sfm.configs").iterdir()]
-    return sorted(entry.stem for entry in entries if entry.suffix == ".toml")
+    of_trainings = training_names()
+    found = [entry.stem for entry in entries if entry.suffix == ".toml"]
+    return sorted(name for name in found if name not in of_trainings)
 
 
 def recipe_path(name: str) -> Path:

@@ -18,6 +18,7 @@ from silk_sfm.stages.match import match, matching_provenance
 from silk_sfm.stages.pair import make_pairs
 from silk_sfm.stages.recipe import Recipe
 from silk_sfm.stages.report import Costs, Skipped, StageReport, Track, silent
+from silk_sfm.stages.run_record import RunLog, RunRecord
 from silk_sfm.stages.verify import trusted_cameras, verification_provenance, verify
 from silk_sfm.store import (
     FeatureStore,
@@ -65,7 +66,10 @@ class Workspace:
 
 @dataclass
 class Reconstruction:
-    """Runs the stages of a recipe one after the other; `reports` and `costs` fill up on the way."""
+    """Runs the stages of a recipe one after the other; `reports` and `costs` fill up on the way.
+
+    command: what was typed, for run.json
+    """
 
     images: ImageFolder
     out: Path
@@ -77,6 +81,7 @@ class Reconstruction:
     reports: list[StageReport] = field(default_factory=list)
     costs: Costs = field(default_factory=Costs)
     pairs: PairList | None = None
+    command: str = ""
 
     @property
     def files(self) -> Workspace:
@@ -91,13 +96,20 @@ class Reconstruction:
     def run(self, undistort: bool = False) -> ModelReport:
         """All stages; raises ReconstructionError when there is no model."""
         self.files.make()
+        log = self._log()
         for stage in (self.extract, self.match, self.verify):
-            self.reports.append(stage())
-        report = self.map()
+            with log.running(stage.__name__):
+                self.reports.append(stage())
+            log.ended(self.reports[-1], self.costs)
+        with log.running("map"):
+            report = self.map()
+        log.ended(report.stage, self.costs)
         write_summary(self.out, report, self._summary())
         if undistort:
-            with self.costs.measured("undistort"):
+            with log.running("undistort"), self.costs.measured("undistort"):
                 undistort_model(self.images, self.out)
+            n_images = report.numbers.n_images
+            log.ended(StageReport("undistort", "photos", n_images, 0, 0, ""), self.costs)
             write_summary(self.out, report, self._summary())
         return report
 
@@ -121,7 +133,7 @@ class Reconstruction:
                     f"Only {len(names)} of {len(self.images.names)} images in {self.images.root} "
                     "can be used. A model needs at least two."
                 )
-            pairs = self.pairs = make_pairs(names, self.recipe.pairs, features)
+            pairs = self.pairs = make_pairs(names, self.recipe.pairs, features, self.images.root)
             pairs.write(self.files.pairs)
             matcher = self.recipe.matcher.make("matchers", self.device)
             made = matching_provenance(self.recipe.matcher, features)
@@ -171,6 +183,11 @@ class Reconstruction:
                 self.on_image,
                 self.pairs,
             )
+
+    def _log(self) -> RunLog:
+        photos = self.images.root
+        record = RunRecord.start(self.out, photos, self.recipe, self.device, self.command)
+        return RunLog(self.out, record)
 
     def _summary(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from silk_sfm import __version__
+from silk_sfm.errors import ConfigError
 from silk_sfm.files import remove_parts_below, whole_file
 from silk_sfm.nn.devices import resolve_device
 from silk_sfm.nn.state import file_digest
@@ -20,16 +21,19 @@ from silk_sfm.options import result_options
 from silk_sfm.stages.report import Skipped, Track, silent
 from silk_sfm.stages.training_pictures import training_pictures
 from silk_sfm.store.lock import WriterLock
+from silk_sfm.training.albums import Album, Source
 from silk_sfm.training.checkpoints import BEST, LAST, WEIGHTS, Checkpoints, Progress, Ranked
 from silk_sfm.training.learner import Learner
 from silk_sfm.training.logs import Display, Logs, open_log, remove_logs
 from silk_sfm.training.loop import Photos, train
-from silk_sfm.training.photos import Album, Library, Source
+from silk_sfm.training.photos import Library
 from silk_sfm.training.processes import Process, joined
 from silk_sfm.training.recipe import Training
 from silk_sfm.training.silk import SilkTraining
 
 SETTINGS = "train.json"
+BEFORE_ANY = -1
+"""Step of the last line of a log that keeps none."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class TrainingJob:
 
     sources: photos to learn from
     folder: holds `last.pt` (the state), `best/` (the best checkpoints), `weights.safetensors` (a
-        copy of the very best, what `--weights` takes), `log.jsonl` and `train.json` (all settings)
+        copy of the very best, what `--weights` takes), `log.jsonl` and `train.json` (the
+        settings that decide the result)
     validation: photos to validate with; None: a share of the photos of `sources`
     device: a name that `--device` takes
     licence: of the weights, as their file will say
@@ -96,41 +101,53 @@ def train_network(
     Raises TrainingError when training goes wrong or the folder belongs to another training,
     StoreError when another process writes the folder, ImageError when no photo can be read.
     """
-    with joined(job.device) as process:
+    device = _training_device(job.device)
+    with joined(device) as process:
         if not process.leads:
-            process.wait()
-            return _train(job, process, track)
+            return _train(job, process, device, overwrite, track)
         job.folder.mkdir(parents=True, exist_ok=True)
         lock = WriterLock(job.folder, job.folder)
         lock.acquire()
         try:
-            remove_parts_below(job.folder)
-            if overwrite:
-                _clear(job.folder)
-            process.wait()
-            return _train(job, process, track)
+            return _train(job, process, device, overwrite, track)
         finally:
             lock.release()
 
 
-def _clear(folder: Path) -> None:
-    """Remove what a training wrote, and nothing else."""
+def _training_device(name: str) -> str:
+    """The torch device behind a name; views and correspondences are float64, which MPS lacks."""
+    device = resolve_device(name)
+    if device != "mps":
+        return device
+    if name == "mps":
+        raise ConfigError("Training computes in float64, which `mps` cannot. Use --device cpu.")
+    return "cpu"
+
+
+def _prepare(folder: Path, overwrite: bool) -> None:
+    """Remove what killed runs left; with `overwrite`, all that trainings wrote and nothing else."""
+    remove_parts_below(folder)
+    if not overwrite:
+        return
     for name in (LAST, WEIGHTS, SETTINGS):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / BEST, ignore_errors=True)
     remove_logs(folder)
 
 
-def _train(job: TrainingJob, process: Process, track: Track) -> TrainingReport:
+def _train(
+    job: TrainingJob, process: Process, device: str, overwrite: bool, track: Track
+) -> TrainingReport:
     training = job.training
-    device = process.device(resolve_device(job.device))
+    device = process.device(device)
     network = training.first_network().to(device)
     photos = _libraries(job, device)
     method = training.method(network)
     learner = Learner(network, method, training, process)
     settings = _settings(job, photos, process)
-    if process.leads:
-        _write_settings(job, settings)
+    if process.leads:  # nothing is removed for a training that cannot begin
+        _prepare(job.folder, overwrite)
+    process.wait()
     checkpoints = Checkpoints(
         job.folder,
         settings,
@@ -139,7 +156,7 @@ def _train(job: TrainingJob, process: Process, track: Track) -> TrainingReport:
         training.schedule.keep,
         process,
     )
-    observer = _Observer(job, learner, photos, track, process)
+    observer = _Observer(job, settings, learner, photos, track, process)
     try:
         progress = train(learner, photos, training.schedule, checkpoints, observer)
     finally:
@@ -148,13 +165,15 @@ def _train(job: TrainingJob, process: Process, track: Track) -> TrainingReport:
 
 
 def _libraries(job: TrainingJob, device: str) -> Photos:
-    album = Album.of(job.sources)
+    album = Album.of(job.sources, job.folder)
     if job.validation is None:
         album, kept = album.split(job.training.photos.validation_share)
     else:
-        kept = Album.of([job.validation])
+        kept = Album.of([job.validation], job.folder)
     options, seed = job.training.photos, job.training.schedule.seed
-    return Photos(Library(album, options, device, seed), Library(kept, options, device, seed))
+    return Photos(
+        Library(album, options, device, seed), Library(kept, options, device, seed, ahead=False)
+    )
 
 
 def _settings(job: TrainingJob, photos: Photos, process: Process) -> dict[str, Any]:
@@ -203,12 +222,14 @@ class _Observer:
     def __init__(
         self,
         job: TrainingJob,
+        settings: Mapping[str, Any],
         learner: Learner,
         photos: Photos,
         track: Track,
         process: Process,
     ) -> None:
         self._job = job
+        self._settings = settings
         self._learner = learner
         self._photos = photos
         self._track = track if process.leads else silent
@@ -216,9 +237,13 @@ class _Observer:
         self._log = Logs()
 
     def started(self, progress: Progress) -> None:
-        """Open the log."""
-        if self._leads:
-            self._log = open_log(self._job.folder, progress.iteration, self._job.display)
+        """Write the settings, now that they are known to fit the folder, and open the log."""
+        if not self._leads:
+            return
+        _write_settings(self._job, self._settings)
+        # A run that was killed before its first save validates step 0 again.
+        last = progress.iteration or BEFORE_ANY
+        self._log = open_log(self._job.folder, last, self._job.display)
 
     def iterations(self, first: int, last: int) -> Iterable[int]:
         """The numbers that are left, with a bar."""

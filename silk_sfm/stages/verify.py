@@ -103,6 +103,20 @@ def verify(
     """
     pairs = matches.pairs(features.names)
     pairs = pairs if chosen is None else chosen.among(pairs)
+    return verify_block(pairs, features, matches, verifier, store, options, cameras, track)
+
+
+def verify_block(
+    pairs: Sequence[Pair],
+    features: FeatureStore,
+    matches: MatchStore,
+    verifier: Verifier,
+    store: VerifiedWriter,
+    options: VerificationOptions,
+    cameras: Mapping[str, Camera],
+    track: Track = silent,
+) -> StageReport:
+    """`verify` for these pairs of the match store."""
     todo = [pair for pair in pairs if not store.has_pair(pair)]
     n_threads = options.threads or os.cpu_count() or 1
     work = partial(_verify_pair, verifier=verifier, seed=options.seed)

@@ -36,6 +36,7 @@ from silk_sfm.store.arrays import (
     write_attribute,
 )
 from silk_sfm.store.hdf5 import Closing, LinkedFile
+from silk_sfm.store.pieces import Piece
 from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
 
@@ -151,10 +152,11 @@ class FeatureWriter(ShardWriter[LocalFeatures, IndexedImage]):
         provenance: Provenance,
         overwrite: bool = False,
         precision: Precision = "float16",
+        piece: Piece | None = None,
     ) -> None:
         """`precision` of the descriptors; keypoints are always float32. Errors: `ShardWriter`."""
         self._descriptor_dtype = np.dtype(precision)
-        super().__init__(path, provenance, overwrite)
+        super().__init__(path, provenance, overwrite, piece)
 
     def _fill(self, group: h5g.GroupID, value: LocalFeatures) -> IndexedImage:
         keypoints = write_array(group, "keypoints", value.keypoints)

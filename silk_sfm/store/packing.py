@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -11,10 +11,13 @@ from silk_sfm.errors import StoreError
 from silk_sfm.files import whole_file
 from silk_sfm.store.hdf5 import LIBRARY_VERSIONS, LinkedFile, explained
 from silk_sfm.store.lock import WriterLock
+from silk_sfm.store.pieces import pieces_folder, pieces_of
 from silk_sfm.store.shard_files import (
     LAST_SHARD,
     check_shards,
+    generation_of,
     is_packed,
+    of_generation,
     shard_folder,
     shards_of,
 )
@@ -28,6 +31,11 @@ def pack(path: Path) -> int:
     full or a shard is gone; the store is then as before.
     """
     folder = shard_folder(path)
+    if pieces_of(path):
+        raise StoreError(
+            f"Other processes made {len(pieces_of(path))} pieces of {path} that it does not hold "
+            "yet. Run the command that made them once more without --share, then pack."
+        )
     if is_packed(path):
         return path.stat().st_size
     if not folder.exists():
@@ -37,10 +45,22 @@ def pack(path: Path) -> int:
     try:
         with explained(path), whole_file(path) as part:
             _merge_shards(path, part)
-        shutil.rmtree(folder)
+        _remove_shards(path)
     finally:
         lock.release()
     return path.stat().st_size
+
+
+def _remove_shards(path: Path) -> None:
+    """Remove the shards and their folder, unless a process has begun a piece there meanwhile."""
+    folder = shard_folder(path)
+    with explained(folder):
+        for file in folder.iterdir():
+            if not file.is_dir():
+                file.unlink()
+    for left in (pieces_folder(path), folder):
+        with suppress(OSError):  # not there, or not empty: a piece for the next run
+            left.rmdir()
 
 
 def _merge_shards(path: Path, target: Path) -> None:
@@ -50,7 +70,7 @@ def _merge_shards(path: Path, target: Path) -> None:
             for name, value in index.file.attrs.items():
                 if name != LAST_SHARD:
                     packed.attrs[name] = value
-        for shard in shards_of(path):
+        for shard in of_generation(generation_of(path), shards_of(path)):
             with LinkedFile(shard) as source:
                 _copy_tree(source.file, packed)
 

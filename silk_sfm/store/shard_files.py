@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from silk_sfm.errors import StoreError
+from silk_sfm.files import sync_folder, whole_file
 from silk_sfm.store.hdf5 import LinkedFile
-from silk_sfm.store.provenance import GENERATION
+from silk_sfm.store.provenance import GENERATION, Provenance
 
 LAST_SHARD = "last_shard"
 """Attribute of an index: the number of the last shard that it leads to."""
@@ -33,13 +37,32 @@ def check_shards(path: Path, last_shard: int) -> None:
         )
 
 
+def check_made_with(provenance: Provenance, files: Iterable[Path], store: Path) -> None:
+    """Raises StoreError that tells the differences when a file of `store` was made otherwise."""
+    for path in files:
+        with LinkedFile(path) as file:
+            made = Provenance.read(file.file, path)
+        if made is None:
+            raise StoreError(
+                f"{store} was made by another program; nothing is added to it. "
+                "Choose another file, or --overwrite to start anew."
+            )
+        if made.digest != provenance.digest:
+            raise StoreError(
+                f"{store} was made with other settings ({made.differences(provenance)}). "
+                "Use those, choose another file, or --overwrite to start anew."
+            )
+
+
 def generation_of(path: Path) -> int:
-    """How often a store was started anew; 0 for one that cannot be read."""
-    try:
-        with LinkedFile(path) as store:
-            return int(store.file.attrs.get(GENERATION, 0))
-    except StoreError:
-        return 0
+    """How often a store was started anew. Raises StoreError for one that cannot be read."""
+    with LinkedFile(path) as store:
+        return int(store.file.attrs.get(GENERATION, 0))
+
+
+def of_generation(generation: int, files: Iterable[Path]) -> list[Path]:
+    """Those of the files that belong to this generation of their store."""
+    return [path for path in files if generation_of(path) == generation]
 
 
 def shards_of(path: Path) -> list[Path]:
@@ -52,3 +75,13 @@ def is_packed(path: Path) -> bool:
     """Is the store one plain file?"""
     with LinkedFile(path) as store:
         return LAST_SHARD not in store.file.attrs
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a finished file a second name; where the file system has no such thing, a copy."""
+    try:
+        os.link(source, target)
+        sync_folder(target.parent)
+    except OSError:
+        with whole_file(target) as part:
+            shutil.copyfile(source, part)

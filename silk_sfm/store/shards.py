@@ -8,18 +8,12 @@ file. What a killed run had not yet put into the index is found in the shards by
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
-from abc import abstractmethod
-from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import h5py
-from h5py import h5g
 
 from silk_sfm.errors import StoreError
 from silk_sfm.files import remove_parts
@@ -35,13 +29,26 @@ from silk_sfm.store.hdf5 import (
     make_folder,
     write_whole,
 )
+from silk_sfm.store.layout import Entry, Layout, Value
 from silk_sfm.store.lock import WriterLock
+from silk_sfm.store.pieces import (
+    Piece,
+    current_generation,
+    first_shards,
+    move_shard,
+    pieces_of,
+    remove_pieces,
+    taken_apart,
+)
 from silk_sfm.store.provenance import GENERATION, Provenance
 from silk_sfm.store.shard_files import (
     LAST_SHARD,
+    check_made_with,
     check_shards,
     generation_of,
     is_packed,
+    link_or_copy,
+    of_generation,
     shard_folder,
     shard_name,
     shards_of,
@@ -53,24 +60,30 @@ SHARD_BYTES = 2**26
 """A shard of this size is written before its time: up to three are in memory."""
 INDEX_SHARE = 0.02
 """The index is rewritten so rarely that this takes at most this share of a run."""
-Value = TypeVar("Value")
-Entry = TypeVar("Entry")
 
 
-class ShardWriter(Closing, Generic[Value, Entry]):
+class ShardWriter(Closing, Layout[Value, Entry]):
     """Adds values to a store; use it in a `with` block, which also saves on Ctrl-C and errors.
 
-    A kind of store says how a value becomes a group (`_fill`), what the index tells of it (an
-    `Entry`) and how the index leads to it (`_link`). Shards go to disk in a thread of their own.
+    Shards go to disk in a thread of their own.
     """
 
-    def __init__(self, path: Path, provenance: Provenance, overwrite: bool = False) -> None:
-        """Open or create the store. Raises StoreError when another process writes it, when it was
-        made with other settings or by another program, or when the disk refuses.
+    def __init__(
+        self,
+        path: Path,
+        provenance: Provenance,
+        overwrite: bool = False,
+        piece: Piece | None = None,
+    ) -> None:
+        """Open or create the store, or a piece of the store `path`, and take over its pieces.
+
+        Raises StoreError when another process writes it, when it was made with other settings or
+        by another program, or when the disk refuses.
         """
-        self.path = path
+        self.path = path if piece is None else piece.path
         self.provenance = provenance
-        self.folder = shard_folder(path)
+        self._piece = piece
+        self.folder = shard_folder(self.path)
         self._shard: h5py.File | None = None  # in memory, until it is finished
         self._unsaved: dict[str, Entry] = {}
         self._added: set[str] = set()
@@ -78,35 +91,16 @@ class ShardWriter(Closing, Generic[Value, Entry]):
         self._writing: tuple[FileInWriting, dict[str, Entry]] | None = None
         self._last_flush = self._last_index = time.monotonic()
         self._index_seconds = 0.0
-        self._generation = 0
+        self._last_shard = 0
+        self.generation = 0 if piece is None else piece.generation
         make_folder(self.folder)
-        self._lock = WriterLock(path, self.folder)
+        self._lock = WriterLock(self.path, self.folder)
         self._lock.acquire()
         try:
             self._open(overwrite)
         except BaseException:
             self._lock.release()
             raise
-
-    @abstractmethod
-    def _fill(self, group: h5g.GroupID, value: Value) -> Entry:
-        """Write `value` into its group of a shard; returns what the index is to tell of it."""
-
-    @abstractmethod
-    def _read_entry(self, root: h5g.GroupID, key: str) -> Entry:
-        """What `_fill` returned for the group `key` of a finished shard."""
-
-    @abstractmethod
-    def _link(self, index: h5g.GroupID, key: str, shard: str, entry: Entry) -> None:
-        """Make `key` of the index lead to the group of the same name in the file `shard`."""
-
-    @abstractmethod
-    def _is_linked(self, index: h5g.GroupID, key: str) -> bool:
-        """Did `_link` make `key` lead to a shard?"""
-
-    @abstractmethod
-    def _keys(self, root: h5g.GroupID) -> Iterator[str]:
-        """The keys that a shard holds."""
 
     def __contains__(self, key: str) -> bool:
         if key in self._added:
@@ -122,16 +116,49 @@ class ShardWriter(Closing, Generic[Value, Entry]):
             self._begin_shard(self._shard)
         self._unsaved[key] = add_group(self._shard.id, key, partial(self._fill, value=value))
         self._added.add(key)
-        is_large = self._shard.id.get_filesize() > SHARD_BYTES
-        if is_large or time.monotonic() - self._last_flush > FLUSH_SECONDS:
+        if self._is_due() or self._shard.id.get_filesize() > SHARD_BYTES:
             self._finish_shard()
             self._renew_index()
 
     def flush(self) -> None:
-        """Bring what was added to the disk as a finished shard; now and then renew the index."""
+        """Bring what was added to the disk as a finished shard; now and then renew the index.
+
+        A piece is in less of a hurry: it waits for its `flush_seconds`.
+        """
+        if self._piece is None or self._is_due():
+            self._save()
+            self._renew_index()
+
+    def adopt(self, piece: Path) -> None:
+        """Take over the finished shards of a piece, which is gone then.
+
+        A shard with a key that is here already, because work was done twice, and one from before
+        the store was started anew are removed instead. Raises StoreError when a process is writing
+        the piece, or when it was made with other settings.
+        """
+        self._save()
+        with taken_apart(piece) as shards:
+            valid = of_generation(self.generation, shards)
+            check_made_with(self.provenance, valid, self.path)
+            for shard in valid:
+                entries = self._entries_of(shard)
+                if not any(key in self for key in entries):
+                    self._take_over(shard, entries)
+        self._renew_index()
+
+    def _take_over(self, shard: Path, entries: dict[str, Entry]) -> None:
+        number = self._last_shard + 1
+        move_shard(shard, self.folder / shard_name(number))
+        self._last_shard, self._unlinked[number] = number, entries
+        self._added.update(entries)
+
+    def _is_due(self) -> bool:
+        seconds = FLUSH_SECONDS if self._piece is None else self._piece.flush_seconds
+        return time.monotonic() - self._last_flush > seconds
+
+    def _save(self) -> None:
         self._finish_shard()
         self._wait_for_disk()
-        self._renew_index()
 
     def _finish_shard(self) -> None:
         """Hand the shard to the thread that writes it, once the one before is on disk."""
@@ -167,7 +194,7 @@ class ShardWriter(Closing, Generic[Value, Entry]):
     def close(self) -> None:
         """Save everything and let other processes write."""
         try:
-            self.flush()
+            self._save()
             self._write_index()
         finally:
             if self._shard is not None:  # the one before could not be written
@@ -176,67 +203,54 @@ class ShardWriter(Closing, Generic[Value, Entry]):
             self._lock.release()
 
     def _open(self, overwrite: bool) -> None:
-        if overwrite or (self.path.exists() and self._holds_nothing()):
+        if overwrite or (self.path.exists() and self._is_void()):
             self._clear()
         if not self.path.exists():
-            left = shards_of(self.path)[:1]  # of a store whose index alone was removed
-            self._check_provenance_of(left)
-            self._generation = max([self._generation, *map(generation_of, left)])
+            if self._piece is None:
+                self.generation = current_generation(self.path)
+            left = of_generation(self.generation, first_shards(self.path))
+            check_made_with(self.provenance, left, self.path)  # its index alone was removed
             write_whole(self.path, file_image(self._start))
-        self._check_provenance_of([self.path])
-        self._generation = generation_of(self.path)
+        check_made_with(self.provenance, [self.path], self.path)
+        self.generation = generation_of(self.path)
         if is_packed(self.path):
             self._unpack()
         # kept in memory: to ask it for a key, and to add links to it, costs little at any size
         self._index = file_in_memory(self.path.read_bytes())
         self._last_shard = int(self._index.attrs[LAST_SHARD])
         self._recover()
+        for piece in pieces_of(self.path):
+            self.adopt(piece)
 
-    def _holds_nothing(self) -> bool:
-        """Was the store made by a run that failed before its first result?"""
+    def _is_void(self) -> bool:
+        """Is it of a run that failed before any result, or a piece from before a new start?"""
+        if self._piece is not None and generation_of(self.path) != self.generation:
+            return True
         with LinkedFile(self.path) as index:
-            return index.file.attrs.get(LAST_SHARD) == 0 and not shards_of(self.path)
+            return index.file.attrs.get(LAST_SHARD) == 0 and not first_shards(self.path)
 
     def _clear(self) -> None:
         """Remove everything; the next generation has another digest, so nothing old fits it."""
-        before = [path for path in (self.path, *shards_of(self.path)[:1]) if path.exists()]
-        if before:
-            self._generation = max(map(generation_of, before)) + 1
+        is_there = self.path.exists() or first_shards(self.path)
+        if is_there and self._piece is None:
+            self.generation = current_generation(self.path) + 1
+        remove_pieces(self.path)  # first: one that is being written stops it
+        write_whole(self.path, file_image(self._start))  # keeps the generation whatever comes now
         with explained(self.path):
-            self.path.unlink(missing_ok=True)
             for shard in shards_of(self.path):
                 shard.unlink()
 
     def _start(self, file: h5py.File) -> None:
         self.provenance.write(file)
         file.attrs[LAST_SHARD] = 0
-        file.attrs[GENERATION] = self._generation
-
-    def _check_provenance_of(self, files: list[Path]) -> None:
-        for path in files:
-            with LinkedFile(path) as file:
-                made = Provenance.read(file.file, path)
-            if made is None:
-                raise StoreError(
-                    f"{self.path} was made by another program; nothing is added to it. "
-                    "Choose another file, or --overwrite to start anew."
-                )
-            if made.digest != self.provenance.digest:
-                raise StoreError(
-                    f"{self.path} was made with other settings "
-                    f"({made.differences(self.provenance)}). "
-                    "Use those, choose another file, or --overwrite to start anew."
-                )
+        file.attrs[GENERATION] = self.generation
 
     def _unpack(self) -> None:
         """Turn a packed file into the first shard of a new index, so that it can grow again."""
         for shard in shards_of(self.path):  # left by a pack that was killed after its rename
             shard.unlink()
         first = self.folder / shard_name(1)
-        try:
-            os.link(self.path, first)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(self.path, first)
+        link_or_copy(self.path, first)
         self._unlinked = {1: self._entries_of(first)}
         write_whole(self.path, file_image(self._start_with_links))
 
@@ -250,23 +264,18 @@ class ShardWriter(Closing, Generic[Value, Entry]):
         remove_parts(self.path)
         for part in self.folder.glob(".*.part-*"):
             part.unlink()
-        self._unlinked = {
-            int(shard.stem): self._entries_of(shard)
-            for shard in shards_of(self.path)
-            if int(shard.stem) > self._last_shard
-        }
+        found = [shard for shard in shards_of(self.path) if int(shard.stem) > self._last_shard]
+        valid = of_generation(self.generation, found)
+        for stale in set(found) - set(valid):  # starting anew was killed
+            stale.unlink()
+        self._unlinked = {int(shard.stem): self._entries_of(shard) for shard in valid}
         self._last_shard = max([self._last_shard, *self._unlinked])
         self._found_any = self._last_shard > 0
         self._write_index()
 
-    def _entries_of(self, shard: Path) -> dict[str, Entry]:
-        with LinkedFile(shard) as source:
-            root = source.root
-            return {key: self._read_entry(root, key) for key in self._keys(root)}
-
     def _begin_shard(self, file: h5py.File) -> None:
         self.provenance.write(file)
-        file.attrs[GENERATION] = self._generation
+        file.attrs[GENERATION] = self.generation
 
     def _write_index(self) -> None:
         if not self._unlinked:

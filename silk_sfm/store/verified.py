@@ -14,7 +14,13 @@ from h5py import h5g
 
 from silk_sfm.errors import StoreError
 from silk_sfm.features import TwoViewGeometry
-from silk_sfm.store.arrays import has_attribute, read_attribute, read_text, write_attribute
+from silk_sfm.store.arrays import (
+    has_attribute,
+    read_array,
+    read_attribute,
+    read_text,
+    write_attribute,
+)
 from silk_sfm.store.matches import Pair, PairReader, PairWriter, decode_matches, encode_matches
 
 
@@ -26,13 +32,16 @@ class VerifiedStore(PairReader):
 
         Raises StoreError when it is not there or not verified.
         """
-        group, swapped = self.group(pair)
-        if swapped or not has_attribute(group, "matrix"):
-            raise StoreError(
-                f"{self.path} holds no two-view geometry of `{pair[0]}` `{pair[1]}`. "
-                "Give the output of `silk-sfm verify`."
-            )
-        return _decode(group)
+        return _decode(self._verified(pair))
+
+    def counts(self, pair: Pair) -> tuple[int, int]:
+        """How many inliers and how many tentative matches a pair has, without its geometry.
+
+        Takes less than half the time. Errors as when the pair is read.
+        """
+        group = self._verified(pair)
+        n_inliers = np.count_nonzero(read_array(group, "matches0") > -1)
+        return int(n_inliers), int(read_attribute(group, "n_tentative"))
 
     def values(self) -> Iterator[TwoViewGeometry]:
         """The geometry of every pair. Raises StoreError when the store is not a verified one."""
@@ -40,6 +49,15 @@ class VerifiedStore(PairReader):
             if not has_attribute(group, "matrix"):
                 raise StoreError(f"{self.path} holds no two-view geometries.")
             yield _decode(group)
+
+    def _verified(self, pair: Pair) -> h5g.GroupID:
+        group, swapped = self.group(pair)
+        if swapped or not has_attribute(group, "matrix"):
+            raise StoreError(
+                f"{self.path} holds no two-view geometry of `{pair[0]}` `{pair[1]}`. "
+                "Give the output of `silk-sfm verify`."
+            )
+        return group
 
 
 def _decode(group: h5g.GroupID) -> TwoViewGeometry:

@@ -50,8 +50,12 @@ class Checkpoints:
     """The files of a training, all but the logs.
 
     `last.pt` is the state, `best/` holds weights as `--weights` takes them, and
-    `weights.safetensors` is a copy of the very best.
+    `weights.safetensors` is a copy of the very best. Weights are written before a state that names
+    them, and removed after one that does not: a run that is killed never misses any.
     """
+
+    unsaved: bool = False
+    """Is there a ranking that `last.pt` does not know?"""
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Checkpoints:
         self._score = score
         self._keep = keep
         self._process = process
+        self._copied: Ranked | None = None
 
     def path(self, ranked: Ranked) -> Path:
         """The file of ranked weights."""
@@ -89,7 +94,9 @@ class Checkpoints:
         learner.optimizer.load_state_dict(state["optimizer"])
         progress: dict[str, Any] = state["progress"]
         best = [Ranked(**ranked) for ranked in progress.pop("best")]
-        return Progress(**progress, best=best)
+        found = Progress(**progress, best=[one for one in best if self.path(one).exists()])
+        self._settle(found)
+        return found
 
     def save(self, learner: Learner, progress: Progress) -> None:
         """Write the state; whole, or the one before stays."""
@@ -104,23 +111,32 @@ class Checkpoints:
         }
         with whole_file(self.last) as part:
             torch.save(state, part)
+        self._settle(progress)
+        self.unsaved = False
 
     def rank(self, learner: Learner, progress: Progress, figures: Mapping[str, float]) -> None:
-        """Keep the weights if they are among the best."""
+        """Keep the weights if they are among the best; `save` brings the folder up to date."""
         ranked = Ranked(figures[self._score], progress.iteration)
-        progress.best = sorted(
-            [*progress.best, ranked], key=lambda one: (-one.score, -one.iteration)
-        )
-        progress.best, dropped = progress.best[: self._keep], progress.best[self._keep :]
+        by_score = sorted([*progress.best, ranked], key=lambda one: (-one.score, -one.iteration))
+        progress.best = by_score[: self._keep]
+        if ranked not in progress.best:
+            return
+        self.unsaved = True
+        if self._process.leads:
+            self._export(learner.network, self.path(ranked), ranked)
+
+    def _settle(self, progress: Progress) -> None:
+        """Bring the weights in the folder in line with the state that is there."""
         if not self._process.leads:
             return
-        if ranked in progress.best:
-            self._export(learner.network, self.path(ranked), ranked)
-        if ranked == progress.best[0]:
+        if progress.best and progress.best[0] != self._copied:
             with whole_file(self.folder / WEIGHTS) as part:
-                shutil.copyfile(self.path(ranked), part)
-        for old in dropped:
-            self.path(old).unlink(missing_ok=True)
+                shutil.copyfile(self.path(progress.best[0]), part)
+            self._copied = progress.best[0]
+        named = {ranked.file_name for ranked in progress.best}
+        for path in (self.folder / BEST).glob("*.safetensors"):
+            if path.stem.isdigit() and path.name not in named:
+                path.unlink()
 
     def advice(self, progress: Progress) -> str:
         """What to do when training went wrong."""

@@ -54,11 +54,11 @@ def mutual_correspondences(
 
 def nearest_cells(positions: Tensor, shape: Shape) -> Tensor:
     """(..., 2) positions on a grid -> (...) int64 index of the cell they are in, NONE outside."""
-    size = positions.new_tensor([shape[1], shape[0]])
-    cells = torch.floor(positions + 0.5)
-    inside = ((cells >= 0) & (cells < size)).all(dim=-1)
-    x, y = torch.where(inside[..., None], cells, 0).long().unbind(-1)
-    return torch.where(inside, y * shape[1] + x, NONE)
+    height, width = shape
+    x, y = torch.floor(positions + 0.5).unbind(-1)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    column, row = (torch.where(inside, each, 0).long() for each in (x, y))
+    return torch.where(inside, row * width + column, NONE)
 
 
 def _kept(forward: Tensor, backward: Tensor) -> Tensor:

@@ -67,7 +67,11 @@ class Kp2dTraining(Training):
     def save(self, network: nn.Module, path: Path, card: Mapping[str, str]) -> None:
         """See `Training`. IO-Net is left out: no one needs it after training."""
         keypoints = cast("Kp2dPupil", network).keypoints
-        write_weights(keypoints, path, {"architecture": f"kp2d-{self.model.version}", **card})
+        write_weights(
+            keypoints,
+            path,
+            {"method": self.name, "architecture": f"kp2d-{self.model.version}", **card},
+        )
 
 
 class Kp2dPupil(nn.Module):

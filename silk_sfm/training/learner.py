@@ -101,6 +101,7 @@ class Learner:
 
         All processes come to the same.
         """
+        self.process.align(self.network)
         self.network.eval()
         sums: dict[str, Tensor] = {}
         n = self._training.schedule.validation_pairs

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from silk_sfm.errors import TrainingError
 from silk_sfm.training.checkpoints import Checkpoints, Progress
 from silk_sfm.training.learner import Learner, add_to
 from silk_sfm.training.photos import Library
+from silk_sfm.training.processes import Process
 from silk_sfm.training.recipe import ScheduleOptions
 
 
@@ -53,11 +56,11 @@ def train(
 
     The state is saved when figures are logged: then they are known to be numbers. Raises
     TrainingError that names the last good checkpoint when they are not, or when the loss is above
-    that of the worst network.
+    that of the worst network; in all processes, since they share the figures.
     """
     progress = checkpoints.resume(learner)
     observer.started(progress)
-    clock, window = Clock(schedule), Window()
+    clock, window = Clock(schedule), Window(learner.process)
     if progress.iteration == 0:
         observer.validated(progress, learner.validate(*photos.validation.stack(0)))
     for iteration in observer.iterations(progress.iteration, schedule.iterations):
@@ -65,20 +68,24 @@ def train(
         window.add(learner.step(iteration, stack, shares))
         progress.iteration = iteration + 1
         is_last = progress.iteration == schedule.iterations
-        if progress.iteration % schedule.epoch == 0 or is_last:
-            figures = learner.validate(*photos.validation.stack(0))
-            checkpoints.rank(learner, progress, figures)
-            observer.validated(progress, figures)
-        if progress.iteration % schedule.log_every == 0 or is_last:
-            figures = window.means()
+        logs = progress.iteration % schedule.log_every == 0 or is_last
+        if logs:
+            learned = window.means()
             limit = learner.worst_loss(schedule.cells_at(iteration))
-            if not figures["loss"] <= limit:  # NaN is not, either
-                raise TrainingError(_what_went_wrong(figures["loss"], limit, progress, checkpoints))
-            observer.trained(progress, figures)
-            if clock.wants_saving() or is_last:
+            if not learned["loss"] <= limit:  # NaN is not, either
+                raise TrainingError(_what_went_wrong(learned["loss"], limit, progress, checkpoints))
+        if progress.iteration % schedule.epoch == 0 or is_last:
+            validated = learner.validate(*photos.validation.stack(0))
+            if learner.process.any_of(not math.isfinite(validated["loss"])):
+                raise TrainingError(_no_number(progress, checkpoints))
+            checkpoints.rank(learner, progress, validated)
+            observer.validated(progress, validated)
+        if logs:
+            observer.trained(progress, learned)
+            is_over = not is_last and learner.process.any_of(clock.is_over())
+            if clock.wants_saving() or checkpoints.unsaved or is_last or is_over:
                 checkpoints.save(learner, progress)
-            if not is_last and learner.process.any_of(clock.is_over()):
-                checkpoints.save(learner, progress)
+            if is_over:
                 return progress
     return progress
 
@@ -86,7 +93,8 @@ def train(
 class Window:
     """Sums of figures on the device since they were last read."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: Process) -> None:
+        self._process = process
         self._sums: dict[str, Tensor] = {}
         self._n = 0
 
@@ -96,10 +104,12 @@ class Window:
         self._n += 1
 
     def means(self) -> dict[str, float]:
-        """The means, read from the device; the next window starts."""
-        means = {name: float(total) / self._n for name, total in self._sums.items()}
+        """The means over all processes, read from the device; the next window starts."""
+        sums = torch.stack([total.double() for total in self._sums.values()])
+        means = (self._process.mean(sums) / self._n).tolist()
+        found = dict(zip(self._sums, means, strict=True))
         self._sums, self._n = {}, 0
-        return means
+        return found
 
 
 class Clock:
@@ -120,6 +130,13 @@ class Clock:
         """Is the time that was given used up?"""
         minutes = self._schedule.minutes
         return bool(minutes) and time.monotonic() - self._started >= 60 * minutes
+
+
+def _no_number(progress: Progress, checkpoints: Checkpoints) -> str:
+    return (
+        f"Training went wrong before iteration {progress.iteration}: the loss of the validation is "
+        f"no number. {checkpoints.advice(progress)}"
+    )
 
 
 def _what_went_wrong(

@@ -74,7 +74,7 @@ def silk_loss(
     ghost: () a ghost similarity that is learned, instead of that of the options
     """
     if ghost is None and options.ghost is not None:
-        ghost = descriptors_a.new_tensor(options.ghost)
+        ghost = descriptors_a.new_full((), options.ghost)
     parts = (logits_a, logits_b, descriptors_a, descriptors_b, to_b, to_a)
     return _over_items([_item(options, ghost, *item) for item in zip(*parts, strict=True)])
 
@@ -123,8 +123,8 @@ def _item(
         ),
         right=right.sum(),
         right_logits=((logits.detach() > 0) == right).sum(),
-        n_true=right.new_tensor(len(right), dtype=torch.int64),
-        n_true_a=right.new_tensor(len(known_a), dtype=torch.int64),
+        n_true=right.new_full((), len(right), dtype=torch.int64),
+        n_true_a=right.new_full((), len(known_a), dtype=torch.int64),
         n_found_a=(found_b != NONE).sum(),
         n_both_a=(found_b[known_a] != NONE).sum(),
     )

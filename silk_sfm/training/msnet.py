@@ -56,6 +56,9 @@ class MsNetTraining(Training):
     model: MsNetModelOptions = field(default_factory=MsNetModelOptions)
     loss: MsNetLossOptions = field(default_factory=MsNetLossOptions)
 
+    def __post_init__(self) -> None:
+        self.schedule.check_cells(self.loss.interval, "every `interval`-th of them could be none")
+
     @property
     def start(self) -> Path | None:
         """See `Training`."""
@@ -71,7 +74,7 @@ class MsNetTraining(Training):
 
     def save(self, network: nn.Module, path: Path, card: Mapping[str, str]) -> None:
         """See `Training`."""
-        write_weights(network, path, {"architecture": "msnet-v0", **card})
+        write_weights(network, path, {"method": self.name, "architecture": "msnet-v0", **card})
 
 
 class MsNetMethod:

@@ -1,12 +1,12 @@
-"""The photos that a training learns from: folders and lists, as many at a time as memory holds."""
+"""The photos of an album in memory, as many at a time as it holds."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from silk_sfm.errors import ConfigError, ImageError
-from silk_sfm.images import ImageFolder, decode, image_size, resize, turn_upright
+from silk_sfm.images import decode, image_size, resize, turn_upright
 from silk_sfm.pixels import size_within
+from silk_sfm.training.albums import Album
 from silk_sfm.training.stack import PhotoStack, stack_photos
 
 T = TypeVar("T")
@@ -51,114 +52,6 @@ class PhotoOptions:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A folder of photos, or a text file that lists photos, and how often it is drawn from.
-
-    weight: relative to the other sources, however many photos each has
-    """
-
-    path: Path
-    weight: float = 1.0
-
-    @staticmethod
-    def parse(text: str) -> Source:
-        """`PATH` or `PATH=WEIGHT`. Raises ConfigError when the weight is no number above 0."""
-        path, separator, weight = text.rpartition("=")
-        if not separator or Path(text).exists():
-            return Source(Path(text))
-        try:
-            number = float(weight)
-        except ValueError:
-            number = 0.0
-        if not 0 < number < float("inf"):
-            raise ConfigError(f"{text}: `{weight}` is no weight. Write PATH=2.5, a number above 0.")
-        return Source(Path(path), number)
-
-    def photos(self) -> list[Path]:
-        """Its photos, sorted. Raises ImageError when there is none, or a listed one is missing."""
-        if self.path.is_file():
-            return self._listed()
-        folder = ImageFolder.open(self.path)
-        return [folder.path(name) for name in folder.names]
-
-    def _listed(self) -> list[Path]:
-        try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:
-            raise ImageError(
-                f"{self.path} is no list of photos: a text file with a path a line is expected."
-            ) from None
-        photos = [self.path.parent / line.strip() for line in lines if line.strip()]
-        missing = [photo for photo in photos if not photo.is_file()]
-        if missing or not photos:
-            found = f"{len(missing)} are missing, {missing[0]} first" if missing else "it is empty"
-            raise ImageError(
-                f"{self.path} lists {len(photos)} photos: {found}. Paths are relative to the list."
-            )
-        return photos
-
-
-@dataclass(frozen=True)
-class Album:
-    """Photos with the share of each among the draws.
-
-    paths: the photos
-    shares: one per photo, above 0; only their ratios count
-    """
-
-    paths: tuple[Path, ...]
-    shares: tuple[float, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the photos' names and shares: another one when photos come or go."""
-        lines = [
-            f"{path.name} {share!r}" for path, share in zip(self.paths, self.shares, strict=True)
-        ]
-        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
-
-    @staticmethod
-    def of(sources: Sequence[Source]) -> Album:
-        """All photos of the sources; a source's weight is spread evenly over its photos."""
-        paths: list[Path] = []
-        shares: list[float] = []
-        for source in sources:
-            found = source.photos()
-            paths += found
-            shares += [source.weight / len(found)] * len(found)
-        return Album(tuple(paths), tuple(shares))
-
-    def split(self, share: float) -> tuple[Album, Album]:
-        """The photos to learn from, and about `share` of them to validate with.
-
-        A photo's file name decides, so that the same photos stay in validation when others come or
-        go. Raises ImageError when fewer than two photos are there.
-        """
-        if len(self) < 2:
-            raise ImageError(
-                f"{len(self)} photo is too few: one at least is needed for validation, too."
-            )
-        order = sorted(range(len(self)), key=lambda at: _lot(self.paths[at]))
-        n_kept = min(max(1, round(share * len(self))), len(self) - 1)
-        kept = set(order[:n_kept])
-        others = [at for at in range(len(self)) if at not in kept]
-        return self._part(others), self._part(sorted(kept))
-
-    def _part(self, indices: Iterable[int]) -> Album:
-        chosen = list(indices)
-        return Album(
-            tuple(self.paths[at] for at in chosen), tuple(self.shares[at] for at in chosen)
-        )
-
-
-def _lot(path: Path) -> bytes:
-    return hashlib.sha256(path.name.encode(errors="surrogateescape")).digest()
-
-
-@dataclass(frozen=True)
 class Unreadable:
     """A photo that could not be read, and why."""
 
@@ -170,13 +63,15 @@ class Unreadable:
 class Library:
     """The photos of an album in memory, all at once or a sample per epoch.
 
-    Broken photos are left out and listed in `unreadable`.
+    ahead: read the next sample while one is used
+    unreadable: broken photos, which are left out
     """
 
     album: Album
     options: PhotoOptions
     device: str
     seed: int = 0
+    ahead: bool = True
     unreadable: dict[Path, Unreadable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -190,10 +85,11 @@ class Library:
         """The photos of the album that are not broken, as far as they were looked at."""
         return [path for path in self.album.paths if path not in self.unreadable]
 
-    @property
+    @cached_property
     def fits(self) -> bool:
         """Are all photos in memory at once?"""
-        return sum(self._sizes.values()) <= self.options.memory_gb * 1e9
+        n_bytes = sum(self._sizes.get(path, 0) for path in self.album.paths)
+        return n_bytes <= self.options.memory_gb * 1e9
 
     def stack(self, epoch: int) -> tuple[PhotoStack, Tensor]:
         """The photos of an epoch on the device, and the share of each, (n,) float32.
@@ -204,8 +100,8 @@ class Library:
         if self._held is None or self._held[0] != sample:
             self._held = None  # its memory is needed
             self._held = (sample, *self._take(sample))
-        if not self.fits:
-            self._coming = (sample + 1, self._reader.submit(self._load, sample + 1, "cpu"))
+            if self.ahead and not self.fits:
+                self._coming = (sample + 1, self._reader.submit(self._load, sample + 1, "cpu"))
         return self._held[1], self._held[2]
 
     def _take(self, sample: int) -> tuple[PhotoStack, Tensor]:

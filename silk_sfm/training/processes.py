@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -48,6 +48,20 @@ class Process:
         distributed.all_reduce(said, distributed.ReduceOp.MAX)
         return bool(said > 0)
 
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of each value over all processes. All of them must ask."""
+        if self.count == 1:
+            return values
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total / self.count
+
+    def align(self, network: nn.Module) -> None:
+        """Give the network the batch statistics of the first process. All of them must ask."""
+        if self.count > 1:
+            for statistics in network.buffers():
+                distributed.broadcast(statistics, 0)
+
     def shared(self, network: nn.Module) -> nn.Module:
         """The network, with gradients averaged over all processes."""
         if self.count == 1:
@@ -58,15 +72,19 @@ class Process:
 
 @contextmanager
 def joined(device: str) -> Iterator[Process]:
-    """Join the processes that torchrun started; alone without it."""
+    """Join the processes that torchrun started; alone without it.
+
+    device: what `resolve_device` gives; `cuda`: each process on the GPU of its number
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Process()
         return
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    process = Process(distributed.get_rank(), count, int(os.environ["LOCAL_RANK"]))
+    local = int(os.environ["LOCAL_RANK"])
     if device == "cuda":
-        torch.cuda.set_device(process.local)
+        torch.cuda.set_device(local)
+    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    process = Process(distributed.get_rank(), count, local)
     try:
         yield process
     finally:

@@ -73,7 +73,7 @@ class R2d2Training(Training):
 
     def save(self, network: nn.Module, path: Path, card: Mapping[str, str]) -> None:
         """See `Training`."""
-        write_weights(network, path, {"architecture": "r2d2", **card})
+        write_weights(network, path, {"method": self.name, "architecture": "r2d2", **card})
 
 
 class R2d2Method:

@@ -118,13 +118,14 @@ def average_precision(
 
     right, counted: (Q, K) bool, which scores should be high, and which are there at all
     low, high: range of the histogram; scores beyond it count as its first or last bin
-    A query without anything right has 0.
+    A query without anything right has 0. A score shares out 1 between the two bins that it lies
+    between, so that memory is linear in the scores, whatever the number of bins.
     """
     position = (high - scores.clamp(low, high)) * ((bins - 1) / (high - low))  # 0: the first bin
     first = position.detach().floor().long().clamp(max=bins - 2)
     second_share = position - first
     shares = torch.cat([1 - second_share, second_share], dim=1) * counted.repeat(1, 2)
-    places = torch.cat([first, first + 1], dim=1)  # (Q, 2 K) triangular bins overlap by half
+    places = torch.cat([first, first + 1], dim=1)  # (Q, 2 K)
     empty = scores.new_zeros(len(scores), bins)
     counts = empty.scatter_add(1, places, shares)
     hits = empty.scatter_add(1, places, shares * right.repeat(1, 2))

@@ -83,7 +83,7 @@ class ScheduleOptions:
                 )
         if self.learning_rate <= 0:
             raise ConfigError(f"learning-rate must be above 0, got {self.learning_rate}.")
-        for name in ("warmup", "last_cells", "weight_decay"):
+        for name in ("warmup", "last_cells", "weight_decay", "save_seconds", "minutes"):
             if getattr(self, name) < 0:
                 raise ConfigError(
                     f"{name.replace('_', '-')} must be at least 0, got {getattr(self, name)}."

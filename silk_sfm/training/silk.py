@@ -134,6 +134,8 @@ def cell_matches(a_to_b: Tensor, margin: int, shape: tuple[int, int]) -> tuple[T
     """
     shift = torch.eye(3, dtype=torch.float64, device=a_to_b.device)
     shift[:2, 2] = margin
-    to_b = torch.linalg.inv(shift) @ a_to_b @ shift
-    to_a = torch.linalg.inv(to_b)
+    back = torch.eye(3, dtype=torch.float64, device=a_to_b.device)
+    back[:2, 2] = -margin
+    to_b = back @ a_to_b @ shift
+    to_a = torch.linalg.inv_ex(to_b)[0]  # unlike `inv`, it does not wait for a device
     return mutual_correspondences(warp_cells(to_b, shape), warp_cells(to_a, shape), shape, shape)

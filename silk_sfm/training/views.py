@@ -1,8 +1,12 @@
-"""Training pairs: two views of one photo, and where each pixel of one lies in the other."""
+"""Training pairs: two views of one photo, and where each pixel of one lies in the other.
+
+Nothing here waits for the device: views are drawn while it still learns from the last ones.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,22 +54,31 @@ def draw_views(
 
     n: how many pairs
     shares: (n_photos,) how often each photo is drawn
+    generator: on the device of the photos; freshly seeded if that is no CPU, since homographies are
+        drawn on the CPU by its seed then
     A view that does not fit into its photo shows the photo in larger magnification.
     """
-    turned = _rand(n, generator) < warps.any_turn
-    plain = torch.zeros_like(turned)
-    b = draw_matrices(n, warps, strength, turned, generator)
-    if warps.both:
-        a = draw_matrices(n, warps, strength, plain, generator)
-    else:
-        a = torch.eye(3, dtype=torch.float64, device=stack.device).repeat(n, 1, 1)
-    photos, to_photo = _places(stack, shares, size, torch.stack([a, b], dim=1), options, generator)
+    on_cpu = generator.device.type == "cpu"
+    warping = generator if on_cpu else torch.Generator().manual_seed(generator.initial_seed())
+    matrices = _warps(n, warps, strength, warping).to(stack.device, non_blocking=True)
+    photos, to_photo = _places(stack, shares, size, matrices, options, generator)
     a_to_photo, b_to_photo = to_photo.unbind(1)
     return Views(
         _view(stack, photos, a_to_photo, size),
         _view(stack, photos, b_to_photo, size),
-        torch.linalg.inv(b_to_photo) @ a_to_photo,
+        torch.linalg.inv_ex(b_to_photo)[0] @ a_to_photo,
     )
+
+
+def _warps(n: int, warps: WarpOptions, strength: float, generator: torch.Generator) -> Tensor:
+    """(n, 2, 3, 3) of both views, normalised, on the device of the generator."""
+    turned = _rand(n, generator) < warps.any_turn
+    b = draw_matrices(n, warps, strength, turned, generator)
+    if warps.both:
+        a = draw_matrices(n, warps, strength, torch.zeros_like(turned), generator)
+    else:
+        a = torch.eye(3, dtype=torch.float64, device=generator.device).repeat(n, 1, 1)
+    return torch.stack([a, b], dim=1)
 
 
 def _places(
@@ -113,13 +126,18 @@ def _normalising(size: int, device: torch.device) -> Tensor:
     """(3, 3): view pixels to -1..1, where -1 and 1 are the outer borders of the view."""
     middle = (size - 1) / size
     rows = [[2 / size, 0, -middle], [0, 2 / size, -middle], [0, 0, 1]]
-    return torch.tensor(rows, dtype=torch.float64, device=device)
+    return _constant(rows, device)
+
+
+def _constant(rows: list[Any], device: torch.device) -> Tensor:
+    """Numbers as float64, on their way to the device."""
+    return torch.tensor(rows, dtype=torch.float64).to(device, non_blocking=True)
 
 
 def _corners(matrices: Tensor) -> Tensor:
     """(M, 3, 3) -> (M, 4, 2): where they map the corners of the view, normalised."""
-    signs = torch.tensor([[-1, -1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]], device=matrices.device)
-    mapped = signs.double() @ matrices.transpose(1, 2)
+    signs = _constant([[-1, -1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]], matrices.device)
+    mapped = signs @ matrices.transpose(1, 2)
     return mapped[..., :2] / mapped[..., 2:]
 
 
@@ -134,8 +152,8 @@ def _view(stack: PhotoStack, photos: Tensor, to_photo: Tensor, size: int) -> Ten
 
 def _levels(to_photo: Tensor, size: int) -> Tensor:
     """(N,) the level whose pixels are about as large as those of the view at its centre."""
-    middle = torch.tensor([(size - 1) / 2, (size - 1) / 2, 1.0], dtype=torch.float64)
-    depth = to_photo[:, 2] @ middle.to(to_photo.device)
+    middle = _constant([(size - 1) / 2, (size - 1) / 2, 1.0], to_photo.device)
+    depth = to_photo[:, 2] @ middle
     areas = torch.linalg.det(to_photo).abs() / depth.abs() ** 3
     return torch.log2(areas.sqrt()).round().long().clamp(0, LEVELS - 1)
 

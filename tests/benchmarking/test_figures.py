@@ -12,11 +12,11 @@ import pytest
 from silk_sfm.benchmarking import groups
 from silk_sfm.benchmarking.figures import Figure, Measured, Scope, measure, rate, seconds
 from silk_sfm.benchmarking.groups import GROUPS, choose_groups, measure_groups
-from silk_sfm.benchmarking.machine import describe_machine, library_versions
 from silk_sfm.benchmarking.memory import peak_above_inputs_mb
 from silk_sfm.benchmarking.table import as_json, as_table, number
 from silk_sfm.cli.main import main
 from silk_sfm.errors import ConfigError
+from silk_sfm.stages.machine import describe_machine, library_versions
 
 SLEPT = 0.02
 

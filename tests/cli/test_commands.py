@@ -85,7 +85,7 @@ def test_summary_is_the_first_line_of_the_command(name: str) -> None:
 
 def test_every_command_module_is_listed() -> None:
     folder = Path(str(importlib.import_module("silk_sfm.cli").__file__)).parent
-    shared = {"--init--", "main", "arguments", "printing"}
+    shared = {"--init--", "main", "arguments", "printing", "scaling"}
     assert {path.stem.replace("_", "-") for path in folder.glob("*.py")} - shared == set(COMMANDS)
 
 

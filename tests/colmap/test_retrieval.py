@@ -97,7 +97,7 @@ def test_error_texts() -> None:
         filled_up(np.ones((1, 512), np.float32))
     assert str(caught.value) == (
         "Retrieval works on descriptors of at most 256 numbers, these have 512. "
-        "Pair the images in another way: exhaustive, sequential or from a file."
+        "Compare the images by `--retrieval-by vlad`, or pair them in another way."
     )
     with pytest.raises(ReconstructionError) as caught:
         similar_images(NAMES, chain(n_features=2), VocabularyOptions(2))

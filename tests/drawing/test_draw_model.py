@@ -44,6 +44,30 @@ def test_up_is_up() -> None:
     assert where(picture, (0, 0, 255))[1][1] < where(picture, (255, 0, 0))[1][1]
 
 
+def test_the_view_can_be_turned() -> None:
+    """By half a turn left is right; by a quarter to the left, what was far is on the right."""
+    points, (centres, rotations) = cloud(), ring()
+    for axis, turned, red_is_left in (
+        (0, 0, True),
+        (0, 180, False),
+        (2, 90, True),
+        (2, -90, False),
+    ):
+        is_low = points[:, axis : axis + 1] < 0
+        colours = np.where(is_low, (255, 0, 0), (0, 255, 0)).astype(np.uint8)
+        picture = draw_model(points, colours, centres, rotations, SIZE, turned)
+        red, green = (where(picture, c)[1][0] for c in ((255, 0, 0), (0, 255, 0)))
+        assert (red < green - 20) if red_is_left else (red > green + 20), turned
+
+
+def test_the_view_can_be_raised() -> None:
+    """From above, what is far is up in the picture, whatever its height."""
+    points, (centres, rotations) = cloud(), ring()
+    colours = np.where(points[:, 2:] < 0, (255, 0, 0), (0, 255, 0)).astype(np.uint8)
+    picture = draw_model(points, colours, centres, rotations, SIZE, raised=85)
+    assert where(picture, (0, 255, 0))[1][1] < where(picture, (255, 0, 0))[1][1] - 20
+
+
 def test_near_points_hide_far_ones() -> None:
     centres, rotations = ring()
     around = cloud(50)

@@ -33,6 +33,16 @@ def test_an_unknown_kind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_more_pixels_than_a_jpeg_can_have(tmp_path: Path) -> None:
+    with pytest.raises(ImageError) as caught:
+        write_image(tmp_path / "a.jpg", np.zeros((1, 70_000, 3), np.uint8))
+    assert str(caught.value) == (
+        f"Cannot write {tmp_path}/a.jpg: 70000 x 1 pixels are too many for this kind of file. "
+        "Choose .png or a smaller picture."
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failed_write_leaves_the_old_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def test_there_are_no_published_weights() -> None:
     with pytest.raises(WeightsError) as error:
         MsNet(MsNetOptions())
     assert str(error.value) == (
-        "MSNet has no published weights. Train it and give the file: --weights msnet.pth "
-        "(`weights` in a recipe)."
+        "MSNet has no published weights. Train it (`silk-sfm train PHOTOS FOLDER --config "
+        "train_msnet`) and give the file: --weights FOLDER/weights.safetensors (`weights` "
+        "in a recipe)."
     )

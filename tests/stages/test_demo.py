@@ -20,6 +20,9 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert summary["registered_images"] == 16
     assert summary["points"] > 1000
     assert list(summary["stages"]) == ["extract", "match", "verify", "map"]
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["command"] == f"silk-sfm demo {tmp_path} --device cpu"
+    assert (tmp_path / "report.html").exists()
     assert (tmp_path / "sparse/0/cameras.bin").exists()
     assert (tmp_path / "points.ply").read_bytes().startswith(b"ply\nformat binary_little_endian")
     pictures = sorted(tmp_path.glob("*.png"))

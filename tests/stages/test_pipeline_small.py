@@ -208,7 +208,15 @@ def test_a_failed_first_run_does_not_bind_the_settings(inputs: Path, work: Path)
     assert extract(inputs, work, *masks).err == (
         f"silk-sfm extract: error: No mask folder {work}/none.\n"
     )
+    assert not (work / "f.h5").exists()
+    photos = work / "photos"
+    photos.rename(work / "good")
+    photos.mkdir()
+    (photos / "bad.png").write_bytes(b"")
+    assert extract(inputs, work, "--max-size", 100).status == 3
     assert (work / "f.h5").exists()
+    shutil.rmtree(photos)
+    (work / "good").rename(photos)
     assert extract(inputs, work).status == 0
 
 

@@ -412,3 +412,16 @@ def test_a_pair_counts_once_in_either_order(tmp_path: Path) -> None:
         store.add_pair(("b.jpg", "a.jpg"), Matches.empty(), 3)  # as another program may write it
     with MatchStore(tmp_path / "m.h5") as read:
         assert read.pairs(["a.jpg", "b.jpg"]) == [("a.jpg", "b.jpg")]
+
+
+def test_open_shards_take_little_memory(tmp_path: Path) -> None:
+    path, found = tmp_path / "m.h5", matches([(0, 1)])
+    pairs = [("a.jpg", f"{i}.jpg") for i in range(2000)]
+    with MatchWriter(path, MADE) as writer:
+        for pair in pairs:
+            writer.add_pair(pair, found, n_keypoints=3)
+    with MatchStore(path) as store:
+        assert all(len(store[pair]) == 1 for pair in pairs)
+        kept = [shard.id.get_mdc_size()[2] for shard in store._linked._shards.values()]
+    assert kept
+    assert max(kept) <= 2**16

@@ -7,8 +7,8 @@ from pathlib import Path
 from photo_files import write_photos
 
 from silk_sfm.stages.train import TrainingJob
+from silk_sfm.training.albums import Source
 from silk_sfm.training.homographies import WarpOptions
-from silk_sfm.training.photos import Source
 from silk_sfm.training.recipe import ScheduleOptions
 from silk_sfm.training.silk import ModelOptions, SilkTraining
 

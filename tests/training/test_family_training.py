@@ -20,18 +20,19 @@ from silk_sfm.errors import ConfigError
 from silk_sfm.nn.weights import read_metadata
 from silk_sfm.stages.train import TrainingJob, train_network
 from silk_sfm.store import FeatureStore
+from silk_sfm.training.albums import Source
 from silk_sfm.training.kp2d import Kp2dModelOptions, Kp2dTraining
 from silk_sfm.training.kp2d_losses import Kp2dLossOptions
 from silk_sfm.training.learner import Learner
 from silk_sfm.training.methods import METHODS
 from silk_sfm.training.msnet_losses import MsNetLossOptions
-from silk_sfm.training.photos import Source
 from silk_sfm.training.processes import Process
 from silk_sfm.training.r2d2_losses import R2d2LossOptions
 from silk_sfm.training.recipe import ScheduleOptions, Training
 from silk_sfm.training.views import Views
 
 FAMILY = ["kp2d", "r2d2", "msnet"]
+SLOW_FIRST = [pytest.param("kp2d", marks=pytest.mark.slow), "r2d2", "msnet"]
 CELLS = {"kp2d": 8, "r2d2": 40, "msnet": 12}
 LOSSES = {
     "kp2d": Kp2dLossOptions(),
@@ -69,7 +70,7 @@ def learner(chosen: Training) -> Learner:
     return Learner(network, chosen.method(network), chosen, Process())
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", SLOW_FIRST)
 def test_steps_lower_the_loss_on_the_pairs_they_learn_from(name: str) -> None:
     taught = learner(training(name, photometric="none"))
     losses = [float(taught.step(0, STACK, SHARES)["loss"]) for _ in range(13)]
@@ -133,6 +134,17 @@ def test_the_worst_loss_is_above_that_of_any_network(name: str) -> None:
     assert float(taught.step(0, STACK, SHARES)["loss"]) < worst < float("inf")
 
 
+@pytest.mark.parametrize("name", FAMILY)
+def test_bfloat16_learns_nearly_the_same(name: str) -> None:
+    exact, rough = (
+        learner(training(name, arithmetic=kind)).step(0, STACK, SHARES)
+        for kind in ("float32", "bfloat16")
+    )
+    assert all(value.dtype == torch.float32 for value in rough.values())
+    assert float(rough["loss"]) == pytest.approx(float(exact["loss"]), rel=0.1)
+    assert float(rough["loss"]) != float(exact["loss"])
+
+
 def test_views_that_are_too_small() -> None:
     with pytest.raises(ConfigError) as caught:
         training("kp2d", cells=6)
@@ -141,6 +153,9 @@ def test_views_that_are_too_small() -> None:
     )
     with pytest.raises(ConfigError, match="cells must be at least 17, got 16: of `border` and"):
         training("r2d2", last_cells=16)
+    with pytest.raises(ConfigError, match="cells must be at least 2, got 1: every `interval`-th"):
+        training("msnet", cells=1)
+    learner(training("msnet", cells=2)).step(0, STACK, SHARES)
     learner(training("kp2d", cells=7)).step(0, STACK, SHARES)
     learner(training("r2d2", cells=17)).step(0, STACK, SHARES)
 
@@ -188,7 +203,7 @@ def job(folder: Path, name: str, run: str, **schedule: object) -> TrainingJob:
     return TrainingJob((Source(photos),), folder / run, training(name, **schedule), device="cpu")
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("name", SLOW_FIRST)
 def test_a_stopped_training_goes_on_as_if_undisturbed(tmp_path: Path, name: str) -> None:
     whole = job(tmp_path, name, "whole")
     train_network(whole)
@@ -274,6 +289,9 @@ def test_from_photos_to_features(
     assert metadata["licence"] == "CC0-1.0" and metadata["architecture"].startswith(name)
     assert f"validation {SCORES[name]} 0." in metadata["training"]
     assert json.loads((run / "train.json").read_text())["method"] == name
+    assert main(["show", str(weights)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{weights}: weights of {name}, ") and "  licence: CC0-1.0" in shown
     pictures = sorted(path.parent.name for path in run.rglob("0000002.png"))
     assert pictures == ["descriptors", "keypoints", "matches"]
 

@@ -1,11 +1,11 @@
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from photo_files import blob_stack
 from small_training import small_training
 
+from silk_sfm.errors import ConfigError
 from silk_sfm.nn.architecture import ARCHITECTURES
 from silk_sfm.nn.silk import SilkNetwork
 from silk_sfm.training.learner import Learner, learning_rate, mixed
@@ -110,9 +110,17 @@ def test_a_view_has_a_margin_only_without_padding() -> None:
     assert not math.isnan(float(learner().step(0, STACK, SHARES)["loss"]))
 
 
-def test_a_small_name_for_the_folder(tmp_path: Path) -> None:
-    """Options that make no sense are refused by name."""
-    with pytest.raises(Exception, match="iterations must be at least 1, got 0"):
-        ScheduleOptions(iterations=0)
-    with pytest.raises(Exception, match="learning-rate must be above 0, got 0"):
-        ScheduleOptions(learning_rate=0.0)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("iterations", 0, "iterations must be at least 1, got 0."),
+        ("learning_rate", 0.0, "learning-rate must be above 0, got 0.0."),
+        ("warmup", -1, "warmup must be at least 0, got -1."),
+        ("minutes", -1.0, "minutes must be at least 0, got -1.0."),
+        ("save_seconds", -1.0, "save-seconds must be at least 0, got -1.0."),
+    ],
+)
+def test_schedules_that_make_no_sense_are_refused(name: str, value: float, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ScheduleOptions(**{name: value})  # type: ignore[arg-type]
+    assert str(caught.value) == message

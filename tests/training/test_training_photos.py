@@ -8,7 +8,8 @@ import torch
 from photo_files import write_photos
 
 from silk_sfm.errors import ConfigError, ImageError
-from silk_sfm.training.photos import Album, Library, PhotoOptions, Source
+from silk_sfm.training.albums import Album, Source
+from silk_sfm.training.photos import Library, PhotoOptions
 
 
 def test_sources_are_folders_and_lists_with_weights(tmp_path: Path) -> None:
@@ -26,6 +27,14 @@ def test_sources_are_folders_and_lists_with_weights(tmp_path: Path) -> None:
 def test_a_folder_with_an_equal_sign_in_its_name(tmp_path: Path) -> None:
     write_photos(tmp_path / "scale=2", 2)
     assert Source.parse(str(tmp_path / "scale=2")) == Source(tmp_path / "scale=2")
+
+
+def test_where_a_training_is_written_is_no_source(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 2)
+    write_photos(tmp_path / "photos" / "run" / "pictures", 3)
+    album = Album.of([Source(tmp_path / "photos")], tmp_path / "photos" / "run")
+    assert [path.name for path in album.paths] == ["00.png", "01.png"]
+    assert len(Album.of([Source(tmp_path / "photos")], tmp_path / "elsewhere")) == 5
 
 
 @pytest.mark.parametrize("weight", ["x", "0", "-1", "nan", "inf", ""])
@@ -64,6 +73,19 @@ def test_the_split_depends_on_names_alone(tmp_path: Path) -> None:
     assert len(stayed) >= 3
     with pytest.raises(ImageError, match="1 photo is too few"):
         Album((tmp_path / "zz.png",), (1.0,)).split(0.5)
+
+
+def test_no_photo_is_on_both_sides_of_the_split(tmp_path: Path) -> None:
+    write_photos(tmp_path / "a", 9)
+    names = "".join(f"a/../a/{index:02d}.png\n" for index in range(9))
+    (tmp_path / "list.txt").write_text(names)
+    album = Album.of([Source(tmp_path / "a"), Source(tmp_path / "list.txt")])
+    training, validation = album.split(1 / 9)
+    assert len(training) == 16 and len(validation) == 2
+    assert not {path.name for path in training.paths} & {path.name for path in validation.paths}
+    twice = Album((tmp_path / "a" / "00.png",) * 2, (1.0, 1.0))
+    with pytest.raises(ImageError, match="1 photo is too few"):
+        twice.split(0.5)
 
 
 def test_broken_photos_are_left_out_and_listed(tmp_path: Path) -> None:
@@ -120,6 +142,41 @@ def test_what_does_not_fit_comes_in_samples(tmp_path: Path) -> None:
     ]
     share = np.mean([one in b_photos for one in drawn])
     assert 0.6 < share < 0.85  # three times as often, without replacement
+
+
+def test_each_sample_is_read_once_and_the_next_one_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(tmp_path, 8, (64, 64))
+    loaded: list[int] = []
+    load = Library._load
+
+    def counted(library: Library, sample: int, device: str) -> object:
+        loaded.append(sample)
+        return load(library, sample, device)
+
+    monkeypatch.setattr(Library, "_load", counted)
+    album = Album.of([Source(tmp_path)])
+    options = PhotoOptions(memory_gb=4 * 64 * 64 * 4 / 1e9)
+    library = Library(album, options, "cpu")
+    for iteration in range(60):
+        library.stack(iteration // 20)
+    library._reader.shutdown()
+    assert loaded == [0, 1, 2, 3]
+    loaded.clear()
+    always_the_first = Library(album, options, "cpu", ahead=False)
+    for _ in range(3):
+        always_the_first.stack(0)
+    assert loaded == [0]
+
+
+def test_a_photo_that_is_listed_twice_takes_memory_twice(tmp_path: Path) -> None:
+    write_photos(tmp_path, 2, (64, 64))
+    a_photo = 64 * 64 * 3 * 1.3125
+    options = PhotoOptions(memory_gb=2.5 * a_photo / 1e9)
+    album = Album.of([Source(tmp_path)])
+    assert Library(album, options, "cpu").fits
+    assert not Library(Album(album.paths * 2, album.shares * 2), options, "cpu").fits
 
 
 def read(path: Path) -> np.ndarray:

@@ -53,15 +53,7 @@ def test_a_killed_training_has_the_losses_of_an_undisturbed_one(tmp_path: Path) 
 @pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos", 5)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    anywhere = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
-    done = subprocess.run(
-        [*torchrun, *anywhere, "-m", "silk_sfm", *command(tmp_path, "two", 8, 4)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    done = torchrun("-m", "silk_sfm", *command(tmp_path, "two", 8, 4))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("train: 8 of 8 iterations") == 1
     assert finish(command(tmp_path, "one", 8, 4)) == 0
@@ -71,3 +63,69 @@ def test_two_processes_train_one_network(tmp_path: Path) -> None:
     settings = json.loads((tmp_path / "two" / "train.json").read_text())
     assert settings["processes"] == 2
     assert (tmp_path / "two" / "weights.safetensors").exists()
+
+
+TOGETHER = """
+import torch
+from silk_sfm.training.processes import joined
+
+with joined("cpu") as process:
+    assert process.count == 2
+    mine = torch.tensor([float(process.rank), torch.nan if process.rank else 1.0])
+    mean = process.mean(mine)
+    assert float(mean[0]) == 0.5 and bool(mean[1].isnan())
+    assert mine[0] == process.rank
+    assert process.any_of(process.rank == 1) and not process.any_of(False)
+    norm = torch.nn.BatchNorm2d(3)
+    norm(torch.full((2, 3, 4, 4), 1.0 + process.rank))
+    process.align(norm)
+    assert torch.allclose(norm.running_mean, torch.full((3,), 0.1))
+    print(f"process {process.rank} is done")
+"""
+
+
+@pytest.mark.slow
+def test_what_processes_agree_on(tmp_path: Path) -> None:
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    done = torchrun(str(script))
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["process 0 is done", "process 1 is done"]
+
+
+@pytest.mark.slow
+def test_all_processes_stop_when_one_goes_wrong(tmp_path: Path) -> None:
+    """The loss of the second process alone is no number."""
+    write_photos(tmp_path / "photos", 5)
+    script = tmp_path / "spoilt.py"
+    script.write_text(SPOILT.format(arguments=command(tmp_path, "run", 8, 4)))
+    done = torchrun(str(script))
+    assert done.stdout.count("status 1") == 2, done.stderr
+    assert done.stderr.count("Training went wrong before iteration 2: the mean loss is nan") == 2
+
+
+SPOILT = """
+import os, sys
+from silk_sfm.cli.main import main
+from silk_sfm.training.loop import Window
+
+add = Window.add
+def spoilt(window, figures):
+    add(window, {{name: value + (float("nan") if os.environ["RANK"] == "1" else 0)
+                 for name, value in figures.items()}})
+Window.add = spoilt
+print("status", main({arguments}))
+"""
+
+
+def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
+    """Two processes of a program."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    anywhere = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
+    return subprocess.run(
+        [*start, *anywhere, *words],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )

@@ -1,4 +1,4 @@
-"""The machine and the libraries that figures were measured with."""
+"""The machine and the libraries that did the work."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Stages on many machines: Ray clusters, and shares for the tasks of an array job."""
