@@ -79,11 +79,11 @@ class Learner:
         views = self.batch(iteration, stack, shares, schedule.cells_at(iteration))
         self.network.train()
         seed = self._seed(iteration + LESSONS, self.process.rank)
-        with seeded(seed, self._device):
+        self.optimizer.zero_grad()
+        with seeded(seed, self._device), repeatable(self._device):
             generator = torch.Generator(self._device).manual_seed(seed)
             lesson = self._method.learn(self._forward, views, generator)
-        self.optimizer.zero_grad()
-        lesson.loss.backward()  # type: ignore[no-untyped-call]
+            lesson.loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return {"loss": lesson.loss.detach(), **lesson.figures}
 
@@ -157,6 +157,27 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """On a CPU, sums of gradients that threads share are made in one order inside the block.
+
+    Without it, gradients of values that are read more than once differ in their last bits from
+    run to run, and a resumed training from an undisturbed one.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads it
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 def learning_rate(schedule: ScheduleOptions, iteration: int) -> float:
