@@ -87,5 +87,6 @@ def joined(device: str) -> Iterator[Process]:
     process = Process(distributed.get_rank(), count, local)
     try:
         yield process
+        process.wait()  # who leaves while others still talk to it takes them down
     finally:
         distributed.destroy_process_group()

