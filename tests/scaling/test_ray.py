@@ -154,11 +154,12 @@ def test_silk_with_bad_photos(cluster: TwoNodes, tmp_path: Path) -> None:
     (tmp_path / "photos" / "002a.png").write_bytes(b"")
     (tmp_path / "photos" / "004a.jpg").write_text("no image")
     outputs = []
-    for name, flags in (("plain.h5", ()), ("ray.h5", ("--ray", cluster.address))):
+    on_ray = ("--ray", cluster.address, "--ray-block", "3")
+    for name, flags in (("plain.h5", ()), ("ray.h5", on_ray)):
         log = tmp_path / f"{name}.txt"
         weights = ["--weights", str(tmp_path / "micro.safetensors"), "--top-k", "100"]
         command = ["extract", str(tmp_path / "photos"), str(tmp_path / name), *weights, *flags]
-        assert finish([*command, "--ray-block", "3"], log) == 3
+        assert finish(command, log) == 3
         outputs.append([line for line in log.read_text().splitlines() if "skipped" in line])
     assert_same(tmp_path / "plain.h5", tmp_path / "ray.h5")
     assert [line.partition(" ->")[0] for line in outputs[0]] == [
