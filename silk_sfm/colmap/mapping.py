@@ -12,6 +12,7 @@ from typing import Literal
 
 import pycolmap
 
+from silk_sfm.colmap.adjustment import adjust_robustly
 from silk_sfm.colmap.cameras import CameraAssignment
 from silk_sfm.colmap.database import DatabaseCounts, count
 from silk_sfm.colmap.groups import map_in_groups, models_of
@@ -53,6 +54,8 @@ class MappingOptions:
     """A model with fewer photos is dropped; at most 80 % of the photos are asked for."""
     multiple_models: bool = True
     """Build more models from photos that fit into none; off: keep the first."""
+    robust: bool = True
+    """Adjust the finished model once more with a loss that lets false matches go."""
     cluster_images: int = 500
     """hierarchical: a group has at most so many photos, besides the overlap. Scenes with no more
     photos are one group."""
@@ -114,10 +117,14 @@ def run_mapper(
     start = time.perf_counter()
     counts = count(database)
     with whole_folder(out_dir / "sparse") as part, colmap_log():
-        models = _map(database, options, fixed_intrinsics, counts.n_images, on_image)
-        models = sorted(models, key=_size, reverse=True)
+        single = _incremental_options(options, fixed_intrinsics, counts.n_images)
+        models = _map(database, options, single, counts.n_images, on_image)
         if not models:
             raise ReconstructionError(no_model_text(counts, options))
+        if options.robust:
+            for model in models:
+                adjust_robustly(model, single)
+        models.sort(key=_size, reverse=True)
         for index, model in enumerate(models):
             model.extract_colors_for_all_images(image_dir)
             (part / str(index)).mkdir()
@@ -147,19 +154,17 @@ def _size(model: pycolmap.Reconstruction) -> tuple[int, int]:
 def _map(
     database: Path,
     options: MappingOptions,
-    fixed_intrinsics: bool,
+    single: pycolmap.IncrementalPipelineOptions,
     n_images: int,
     on_image: OnImage | None,
 ) -> list[pycolmap.Reconstruction]:
     def map_globally() -> list[pycolmap.Reconstruction]:
-        return _map_globally(database, _global_options(options, fixed_intrinsics, n_images))
+        return _map_globally(database, _global_options(options, single))
 
     if options.mapper == "global":
         return map_globally()
-    single = _incremental_options(options, fixed_intrinsics, n_images)
     if options.mapper == "hierarchical":
-        grouped = _hierarchical_options(options, single)
-        return map_in_groups(database, grouped, fixed_intrinsics)
+        return map_in_groups(database, _hierarchical_options(options, single))
     models = _map_incrementally(database, single, on_image)
     return _map_or_fall_back(models, n_images, map_globally) if options.fallback else models
 
@@ -246,19 +251,19 @@ def _hierarchical_options(
 
 
 def _global_options(
-    options: MappingOptions, fixed_intrinsics: bool, n_images: int
+    options: MappingOptions, single: pycolmap.IncrementalPipelineOptions
 ) -> pycolmap.GlobalPipelineOptions:
     chosen = pycolmap.GlobalPipelineOptions(
-        min_num_matches=options.min_matches,
-        min_model_size=_smallest(options, n_images),
-        multiple_models=options.multiple_models,
+        min_num_matches=single.min_num_matches,
+        min_model_size=single.min_model_size,
+        multiple_models=single.multiple_models,
         random_seed=options.seed,
-        num_threads=options.threads or _n_cores(),
+        num_threads=single.num_threads,
     )
     adjustment = chosen.mapper.bundle_adjustment
-    adjustment.refine_focal_length = not fixed_intrinsics
-    adjustment.refine_extra_params = not fixed_intrinsics
-    adjustment.refine_principal_point = options.refine_principal_point and not fixed_intrinsics
+    adjustment.refine_focal_length = single.ba_refine_focal_length
+    adjustment.refine_extra_params = single.ba_refine_extra_params
+    adjustment.refine_principal_point = single.ba_refine_principal_point
     return chosen
 
 
