@@ -65,6 +65,15 @@ def result_options(options: Any) -> dict[str, Any]:
     return chosen
 
 
+def flattened(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values in one table: those of inner tables by their path, `detector.top_k`."""
+    flat: dict[str, Any] = {}
+    for name, value in tables.items():
+        inner = flattened(value) if isinstance(value, Mapping) else {}
+        flat |= {f"{name}.{key}": inner[key] for key in inner} or {name: value}
+    return flat
+
+
 def _plain_value(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from silk_sfm.errors import ConfigError
-from silk_sfm.options import neutral, read_toml, result_options, structure, to_plain
+from silk_sfm.options import flattened, neutral, read_toml, result_options, structure, to_plain
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,12 @@ def test_toml_faults(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = \nb = 1")
     with pytest.raises(ConfigError, match=r"bad.toml is no valid TOML: .*line 1"):
         read_toml(tmp_path / "bad.toml")
+
+
+def test_inner_tables_become_paths() -> None:
+    assert flattened({"a": 1, "b": {"c": [2], "d": {"e": 3}}, "f": {}}) == {
+        "a": 1,
+        "b.c": [2],
+        "b.d.e": 3,
+        "f": {},
+    }

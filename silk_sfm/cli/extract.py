@@ -10,11 +10,9 @@ import tyro
 from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
-from silk_sfm.cli.printing import conclude, tracker
-from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions
+from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions, run_plan
 from silk_sfm.images import ImageFolder
 from silk_sfm.scaling.extraction import ExtractionPlan
-from silk_sfm.scaling.run import run as run_stage
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.extract import ExtractionOptions
 
@@ -62,6 +60,4 @@ def run(argv: list[str]) -> int:
     chosen = Chosen(command.extractor, command.options)
     device = command.where.device
     plan = ExtractionPlan(images, chosen, command.extraction, device, command.features)
-    where, track = command.scaling.where(), tracker(command.run)
-    report = run_stage(plan, where, command.run.overwrite, track)
-    return conclude(report, command.run, command.features)
+    return run_plan(plan, command.scaling, command.run, command.features)

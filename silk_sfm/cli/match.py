@@ -10,10 +10,8 @@ import tyro
 from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import DeviceOptions, RunOptions, parse, recipe_for
-from silk_sfm.cli.printing import conclude, tracker
-from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions
+from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions, run_plan
 from silk_sfm.scaling.matching import MatchingPlan
-from silk_sfm.scaling.run import run as run_stage
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.match import MatchingOptions
 from silk_sfm.stages.origin import check_output
@@ -69,6 +67,4 @@ def run(argv: list[str]) -> int:
         command.where.device,
         command.matches,
     )
-    where, track = command.scaling.where(), tracker(command.run)
-    report = run_stage(plan, where, command.run.overwrite, track)
-    return conclude(report, command.run, command.matches)
+    return run_plan(plan, command.scaling, command.run, command.matches)

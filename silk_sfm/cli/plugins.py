@@ -10,9 +10,9 @@ from typing import Any
 import tyro
 
 from silk_sfm import plugins
+from silk_sfm.configs import recipe_names
 from silk_sfm.errors import PluginError
 from silk_sfm.plugins import About
-from silk_sfm.stages.recipe import recipe_names
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from tyro.constructors import PrimitiveConstructorSpec
 
+from silk_sfm.cli.arguments import RunOptions
+from silk_sfm.cli.printing import conclude, tracker
 from silk_sfm.errors import ConfigError
 from silk_sfm.scaling.on_ray import OnRay
+from silk_sfm.scaling.run import run
 from silk_sfm.scaling.share import Share
+from silk_sfm.scaling.stage import Plan
 
 NO_RAY, ANY_CLUSTER = "", "auto"
 _ADDRESS = PrimitiveConstructorSpec(
@@ -56,3 +61,10 @@ class ScalingOptions:
 
 
 ON_THIS_MACHINE = ScalingOptions()
+
+
+def run_plan(plan: Plan, scaling: ScalingOptions, options: RunOptions, output: Path) -> int:
+    """Run a stage where the flags say and print its summary; returns the exit status."""
+    where, track = scaling.where(), tracker(options)
+    report = run(plan, where, options.overwrite, track)
+    return conclude(report, options, output)

@@ -10,9 +10,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
-from silk_sfm.cli.printing import conclude, tracker
-from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions
-from silk_sfm.scaling.run import run as run_stage
+from silk_sfm.cli.scaling import ON_THIS_MACHINE, ScalingOptions, run_plan
 from silk_sfm.scaling.verification import VerificationPlan
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.origin import check_output
@@ -72,6 +70,4 @@ def run(argv: list[str]) -> int:
         command.intrinsics,
         command.verified,
     )
-    where, track = command.scaling.where(), tracker(command.run)
-    report = run_stage(plan, where, command.run.overwrite, track)
-    return conclude(report, command.run, command.verified)
+    return run_plan(plan, command.scaling, command.run, command.verified)

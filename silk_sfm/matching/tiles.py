@@ -70,7 +70,7 @@ def products_with(b: torch.Tensor, n_rows: int) -> Callable[[torch.Tensor], torc
     In float32 on a CPU by oneDNN, where torch has it, with `b` packed once: the BLAS of torch is
     Intel's, which leaves half of the speed of other CPUs unused.
     """
-    if b.device.type != "cpu" or b.dtype != torch.float32 or not _has_onednn():
+    if b.device.type != "cpu" or b.dtype != torch.float32 or not has_onednn():
         return lambda a: a @ b.T
     packed = torch.ops.mkldnn._reorder_linear_weight(b.contiguous(), n_rows)
     return lambda a: cast(
@@ -79,7 +79,8 @@ def products_with(b: torch.Tensor, n_rows: int) -> Callable[[torch.Tensor], torc
 
 
 @cache
-def _has_onednn() -> bool:
+def has_onednn() -> bool:
+    """Are the matrix products of oneDNN there, which torch does not document?"""
     available = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     names = ("_linear_pointwise", "_reorder_linear_weight")
     return available and all(hasattr(torch.ops.mkldnn, name) for name in names)

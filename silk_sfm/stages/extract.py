@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from silk_sfm.errors import ConfigError, ImageError, PluginError, SilkSfmError
 from silk_sfm.extractors.turned import Turned
 from silk_sfm.features import LocalFeatures
 from silk_sfm.images import ImageFolder, MaskFolder, Photo
-from silk_sfm.options import result_options
+from silk_sfm.options import flattened, result_options
 from silk_sfm.plugins import Extractor
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.report import Skipped, StageReport, Track, silent
@@ -47,17 +47,8 @@ def extraction_provenance(
     chosen: Chosen, weights_digest: str, options: ExtractionOptions
 ) -> Provenance:
     """What decides the content of a feature store."""
-    values = {**_flat(result_options(chosen.options)), **result_options(options)}
+    values = {**flattened(result_options(chosen.options)), **result_options(options)}
     return Provenance(chosen.name, values, {"weights": weights_digest} if weights_digest else {})
-
-
-def _flat(options: dict[str, Any]) -> dict[str, Any]:
-    """Options with the ones of a detector or descriptor by their path, `detector.top_k`."""
-    flat: dict[str, Any] = {}
-    for name, value in options.items():
-        nested = value if isinstance(value, dict) else {}
-        flat |= {f"{name}.{inner}": nested[inner] for inner in nested} or {name: value}
-    return flat
 
 
 def extract(

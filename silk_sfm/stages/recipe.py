@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from silk_sfm import plugins
 from silk_sfm.colmap.cameras import CameraOptions
 from silk_sfm.colmap.mapping import MappingOptions
+from silk_sfm.configs import find_recipe, recipe_names
 from silk_sfm.errors import ConfigError
 from silk_sfm.extractors.composed import JOINT
 from silk_sfm.options import read_toml, structure, to_plain
@@ -20,7 +19,6 @@ from silk_sfm.stages.extract import ExtractionOptions
 from silk_sfm.stages.match import MatchingOptions
 from silk_sfm.stages.pair import PairOptions
 from silk_sfm.stages.verify import VerificationOptions
-from silk_sfm.training.recipe import training_names
 
 DEFAULT_RECIPE = "silk"
 
@@ -45,7 +43,7 @@ class Recipe:
 
         Raises ConfigError that names the file, the table and the key at fault.
         """
-        path = recipe_path(name)
+        path = find_recipe(name, recipe_names())
         tables = read_toml(path)
         parts: dict[str, Any] = {}
         for table, values in tables.items():
@@ -83,25 +81,6 @@ _PLUGINS: dict[str, plugins.Kind] = {
     "matcher": "matchers",
     "verifier": "verifiers",
 }
-
-
-def recipe_names() -> list[str]:
-    """The recipes of reconstructions that come with silk-sfm."""
-    entries = [Path(entry.name) for entry in files("silk_sfm.configs").iterdir()]
-    of_trainings = training_names()
-    found = [entry.stem for entry in entries if entry.suffix == ".toml"]
-    return sorted(name for name in found if name not in of_trainings)
-
-
-def recipe_path(name: str) -> Path:
-    """The file of a recipe, by its name or path. Raises ConfigError when there is none."""
-    shipped = Path(str(files("silk_sfm.configs") / f"{name}.toml"))
-    path = shipped if shipped.exists() else Path(name)
-    if not path.is_file():
-        raise ConfigError(
-            f"No recipe {name}. Give a TOML file or one of: {', '.join(recipe_names())}."
-        )
-    return path
 
 
 def _chosen(kind: plugins.Kind, values: Mapping[str, Any], where: str) -> Chosen:

@@ -14,6 +14,7 @@ from torch import nn
 
 from silk_sfm.errors import TrainingError
 from silk_sfm.files import whole_file
+from silk_sfm.options import flattened
 from silk_sfm.training.learner import Learner
 from silk_sfm.training.processes import Process
 
@@ -160,23 +161,13 @@ class Checkpoints:
 
 
 def _difference(path: Path, before: str, now: str) -> str:
-    old, new = json.loads(before), json.loads(now)
+    old, new = flattened(json.loads(before)), flattened(json.loads(now))
     changed = [
-        f"{name} {_flat(old).get(name)} -> {value}"
-        for name, value in _flat(new).items()
-        if _flat(old).get(name) != value
+        f"{name} {old.get(name)} -> {value}"
+        for name, value in new.items()
+        if old.get(name) != value
     ]
     return (
         f"{path} was made with other settings ({'; '.join(changed)}). Give these again, another "
         "folder, or --overwrite."
     )
-
-
-def _flat(tables: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tables.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{above}{name}.")
-        else:
-            flat[f"{above}{name}"] = value
-    return flat

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
-from pathlib import Path
 
+from silk_sfm.configs import find_recipe, training_names
 from silk_sfm.errors import ConfigError
 from silk_sfm.options import read_toml, structure
 from silk_sfm.training.kp2d import Kp2dTraining
 from silk_sfm.training.msnet import MsNetTraining
 from silk_sfm.training.r2d2 import R2d2Training
-from silk_sfm.training.recipe import DEFAULT_TRAINING, Training, training_names
+from silk_sfm.training.recipe import DEFAULT_TRAINING, Training
 from silk_sfm.training.silk import SilkTraining
 
 METHODS: Mapping[str, type[Training]] = {
@@ -25,11 +24,7 @@ def read_training(name: str = DEFAULT_TRAINING) -> Training:
     Its first line, `method = "kp2d"` or the like, decides which tables and keys it can have; SiLK
     without it. Raises ConfigError that names the file, the table and the key at fault.
     """
-    shipped = Path(str(files("silk_sfm.configs") / f"{name}.toml"))
-    path = shipped if name in training_names() else Path(name)
-    if not path.is_file():
-        known = ", ".join(training_names())
-        raise ConfigError(f"No recipe {name}. Give a TOML file or one of: {known}.")
+    path = find_recipe(name, training_names())
     tables = read_toml(path)
     method = tables.pop("method", SilkTraining.name)
     if method not in METHODS:

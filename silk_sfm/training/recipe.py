@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -22,8 +21,6 @@ from silk_sfm.training.photos import PhotoOptions
 from silk_sfm.training.views import ViewOptions
 
 DEFAULT_TRAINING = "train_silk"
-PREFIX = "train_"
-"""Of the files in `silk_sfm/configs` that are recipes of trainings."""
 
 Decay = Literal["none", "cosine"]
 
@@ -143,9 +140,3 @@ class Training(ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.schedule.seed)
             return self.network()
-
-
-def training_names() -> list[str]:
-    """The recipes of trainings that come with silk-sfm."""
-    entries = [Path(entry.name) for entry in files("silk_sfm.configs").iterdir()]
-    return sorted(entry.stem for entry in entries if entry.name.startswith(PREFIX))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from silk_sfm.matching.tiles import MutualPairs
+from silk_sfm.matching.tiles import MutualPairs, has_onednn
 
 CPU_BLOCK = (128, 4096)
 """Rows and columns, 2 MB: stays near a core's caches, and products are at their fastest."""
@@ -115,13 +114,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
     By oneDNN in float32 on a CPU, as in `matching.tiles`.
     """
-    if b.device.type != "cpu" or b.dtype != torch.float32 or not _has_onednn():
+    if b.device.type != "cpu" or b.dtype != torch.float32 or not has_onednn():
         return a @ b
     linear = torch.ops.mkldnn._linear_pointwise
     return cast("Tensor", linear(a, b.T, None, "none", [], ""))
-
-
-@cache
-def _has_onednn() -> bool:
-    available = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-    return available and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -43,11 +43,6 @@ class PhotoStack:
         """Where the photos are."""
         return self.pixels.device
 
-    @property
-    def n_bytes(self) -> int:
-        """Memory that the pixels take."""
-        return self.pixels.numel()
-
     def full_sizes(self, photos: Tensor) -> Tensor:
         """(N,) indices -> (N, 2) float64 width and height."""
         return self.sizes[photos, 0].double()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from silk_sfm.training.correspondences import cell_centres
 from silk_sfm.training.homographies import WarpOptions, draw_matrices
 from silk_sfm.training.stack import LEVELS, PhotoStack
 
@@ -143,9 +144,7 @@ def _corners(matrices: Tensor) -> Tensor:
 
 def _view(stack: PhotoStack, photos: Tensor, to_photo: Tensor, size: int) -> Tensor:
     """(N, 3, size, size) of the photos through (N, 3, 3) matrices."""
-    steps = torch.arange(size, dtype=torch.float64, device=stack.device)
-    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
-    pixels = torch.stack([columns, rows, torch.ones_like(rows)], dim=-1)  # (S, S, 3)
+    pixels = cell_centres((size, size), stack.device).reshape(size, size, 3)
     mapped = torch.einsum("nij,rcj->nrci", to_photo, pixels)
     return stack.views(photos, _levels(to_photo, size), mapped[..., :2] / mapped[..., 2:])
 

@@ -15,7 +15,8 @@ import pytest
 import silk_sfm
 from silk_sfm import plugins
 from silk_sfm.cli.main import COMMANDS, main
-from silk_sfm.stages.recipe import Recipe, recipe_names
+from silk_sfm.configs import recipe_names
+from silk_sfm.stages.recipe import Recipe
 
 HEAVY = ("torch", "numpy", "cv2", "h5py", "pycolmap", "tyro", "cattrs", "PIL", "tqdm")
 

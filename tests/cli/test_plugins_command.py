@@ -6,7 +6,7 @@ import pytest
 
 from silk_sfm import plugins
 from silk_sfm.cli import main
-from silk_sfm.stages.recipe import recipe_names
+from silk_sfm.configs import recipe_names
 
 
 def test_weights_and_descriptors_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from silk_sfm.cli.arguments import RunOptions, parse, recipe_for
 from silk_sfm.cli.main import main
+from silk_sfm.configs import recipe_names
 from silk_sfm.errors import ConfigError
-from silk_sfm.stages.recipe import Recipe, recipe_names
+from silk_sfm.stages.recipe import Recipe
 
 
 def test_shipped_recipes() -> None:

@@ -214,7 +214,7 @@ def test_spans_cover_a_side_once(n_summed: int, n_others: int, size: int, multip
 
 @pytest.mark.parametrize("has_onednn", [True, False])
 def test_product(has_onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    available = similarity_blocks._has_onednn()
-    monkeypatch.setattr(similarity_blocks, "_has_onednn", lambda: has_onednn and available)
+    available = similarity_blocks.has_onednn()
+    monkeypatch.setattr(similarity_blocks, "has_onednn", lambda: has_onednn and available)
     a, b = (each.detach().float() for each in random_sides(0, 12, 7))
     torch.testing.assert_close(product(a, b.T.contiguous()), (a.double() @ b.double().T).float())

@@ -5,11 +5,10 @@ import pytest
 from photo_files import write_photos
 
 from silk_sfm.cli.main import main
+from silk_sfm.configs import recipe_names, training_names
 from silk_sfm.errors import ConfigError
 from silk_sfm.nn.weights import read_metadata
-from silk_sfm.stages.recipe import recipe_names
 from silk_sfm.training.methods import METHODS, read_training
-from silk_sfm.training.recipe import training_names
 from silk_sfm.training.silk import SilkTraining
 
 SMALL = [
