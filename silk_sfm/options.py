@@ -131,6 +131,7 @@ def _faults(error: cattrs.BaseValidationError) -> list[str]:
         if isinstance(inner, cattrs.BaseValidationError):
             faults += [f"{key}{fault}" for fault in _faults(inner)]
         else:
-            text = str(inner).rstrip(".") if isinstance(inner, SilkSfmError) else repr(inner)
+            is_told = isinstance(inner, (SilkSfmError, ValueError))
+            text = str(inner).rstrip(".") if is_told else repr(inner)
             faults.append(f"{key}{text}")
     return faults

@@ -65,7 +65,7 @@ class Learner:
         self.process = process
         self._device = next(network.parameters()).device
         self._forward = process.shared(Cast(network, training.schedule.arithmetic))
-        self._light = photometric(training.schedule.photometric)
+        self._light = photometric(training.schedule.photometric, training.camera)
 
     def worst_loss(self, cells: int) -> float:
         """See `Method`."""

@@ -16,7 +16,7 @@ from silk_sfm.nn.inference import Arithmetic
 from silk_sfm.options import neutral
 from silk_sfm.training.homographies import WarpOptions
 from silk_sfm.training.method import Method
-from silk_sfm.training.photometric import PhotometricName
+from silk_sfm.training.photometric import CameraOptions, PhotometricName
 from silk_sfm.training.photos import PhotoOptions
 from silk_sfm.training.views import ViewOptions
 
@@ -114,6 +114,7 @@ class Training(ABC):
     photos: PhotoOptions = field(default_factory=PhotoOptions)
     views: ViewOptions = field(default_factory=ViewOptions)
     warps: WarpOptions = field(default_factory=WarpOptions)
+    camera: CameraOptions = field(default_factory=CameraOptions)
 
     @property
     @abstractmethod

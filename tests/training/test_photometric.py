@@ -262,6 +262,32 @@ def test_camera_stays_in_range_and_keeps_what_is_seen() -> None:
     torch.testing.assert_close(Camera(still)(images, seeded()), images, atol=1e-6, rtol=0)
 
 
+def test_camera_is_as_strong_as_its_options() -> None:
+    images = photos(8)
+    noisy = CameraOptions(0, 0, 3, (1, 1), 0, 0, (1, 1), 0, 0.1, 0)
+    chosen = photometric("camera", noisy)(images, seeded(3))
+    torch.testing.assert_close(chosen, Camera(noisy)(images, seeded(3)), atol=0, rtol=0)
+    assert float((chosen - images).abs().mean()) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"blur": 1.5}, "blur is a share, 0 to 1, got 1.5."),
+        ({"blur": 0.8, "motion": 0.3}, "blur and motion are shares of the same images"),
+        ({"noise": -0.1}, "noise must be at least 0, got -0.1."),
+        ({"shading_grid": 1}, "shading-grid must be at least 2, got 1."),
+        ({"contrasts": (1.2, 0.8)}, "contrasts must be two numbers from 0 to inf, the smaller one"),
+        ({"blur_sigmas": (0.0, 1.0)}, "blur-sigmas must be two numbers from 0.1 to 3, the smaller"),
+        ({"jpeg_qualities": (50, 101)}, "jpeg-qualities must be two numbers from 1 to 100"),
+    ],
+)
+def test_camera_options_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        CameraOptions(**options)
+    assert str(caught.value).startswith(message)
+
+
 def test_mixed_is_one_or_the_other() -> None:
     images = photos(200, 6, 6)
     mixed = Mixed(MixedOptions(shading=0, jpeg=0))

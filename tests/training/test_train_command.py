@@ -9,6 +9,7 @@ from silk_sfm.configs import recipe_names, training_names
 from silk_sfm.errors import ConfigError
 from silk_sfm.nn.weights import read_metadata
 from silk_sfm.training.methods import METHODS, read_training
+from silk_sfm.training.photometric import CameraOptions
 from silk_sfm.training.silk import SilkTraining
 
 SMALL = [
@@ -49,6 +50,15 @@ def test_recipes_that_cannot_be_used(tmp_path: Path) -> None:
         read_training(str(path))
     path.write_text('[loss]\ntemperature = "hot"\n')
     with pytest.raises(ConfigError, match="temperature: expected float, got 'hot'"):
+        read_training(str(path))
+
+
+def test_the_light_of_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[camera]\nblur_sigmas = [0.3, 0.9]\n")
+    assert read_training(str(path)).camera == CameraOptions(blur_sigmas=(0.3, 0.9))
+    path.write_text("[camera]\nblur_sigmas = [0.3]\n")
+    with pytest.raises(ConfigError, match=r"camera: blur_sigmas: Not enough values in \[0\.3\]"):
         read_training(str(path))
 
 

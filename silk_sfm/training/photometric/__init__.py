@@ -32,13 +32,13 @@ __all__ = [
 PhotometricName = Literal["none", "rgb", "superpoint", "mixed", "camera"]
 
 
-def photometric(name: PhotometricName) -> Photometric:
-    """An augmentation with its default options.
+def photometric(name: PhotometricName, camera: CameraOptions | None = None) -> Photometric:
+    """An augmentation; the published ones as they were published.
 
     none: images as they are
     rgb: what SiLK was trained with for pose estimation (arXiv 2304.06194, sections 4.3 and 4.4.1)
     superpoint: what SiLK was trained with for homographies (section 4.2); leaves 0..1
-    camera: what a scene goes through on the way to two files, milder than the published ones
+    camera: what a scene goes through on the way to two files, as strongly as `camera` says
     mixed: either of them by a coin, then shading and JPEG; stays in 0..1
     """
     named: dict[PhotometricName, Photometric] = {
@@ -46,7 +46,7 @@ def photometric(name: PhotometricName) -> Photometric:
         "rgb": Rgb(),
         "superpoint": SuperPointLike(),
         "mixed": Mixed(),
-        "camera": Camera(),
+        "camera": Camera(camera or CameraOptions()),
     }
     return named[name]
 

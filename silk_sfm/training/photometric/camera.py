@@ -6,11 +6,13 @@ that a view shows stays visible, nothing moves, and values stay in 0..1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from silk_sfm.errors import ConfigError
 from silk_sfm.training.photometric.batches import change_some, for_images, uniform
 from silk_sfm.training.photometric.filters import filter_each, gaussian_kernels, motion_kernels
 from silk_sfm.training.photometric.jpeg import lose_jpeg
@@ -18,12 +20,12 @@ from silk_sfm.training.photometric.shading import shade
 
 Range = tuple[float, float]
 LARGEST_BLUR = 9
-"""Side of the largest blur kernel, pixels."""
+"""Side of the blur kernels, pixels."""
 
 
 @dataclass(frozen=True)
 class CameraOptions:
-    """How often each change is made (0..1), and how strong it is."""
+    """What the changes of light `camera` are: how often (0..1), and how strong."""
 
     gamma: float = 0.5
     """Largest logarithm of the exponent."""
@@ -46,6 +48,30 @@ class CameraOptions:
     jpeg: float = 0.3
     """Share of the images that pass through JPEG."""
     jpeg_qualities: Range = (40.0, 95.0)
+    """Of libjpeg, 1 to 100."""
+
+    def __post_init__(self) -> None:
+        for name in ("blur", "motion", "jpeg"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is a share, 0 to 1, got {getattr(self, name)}.")
+        if self.blur + self.motion > 1:
+            raise ConfigError("blur and motion are shares of the same images: at most 1 together.")
+        for name in ("gamma", "shading", "brightness", "noise"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}.")
+        if self.shading_grid < 2:
+            raise ConfigError(f"shading-grid must be at least 2, got {self.shading_grid}.")
+        for name, least, most in (
+            ("contrasts", 0.0, math.inf),
+            ("blur_sigmas", 0.1, LARGEST_BLUR / 3),
+            ("jpeg_qualities", 1.0, 100.0),
+        ):
+            low, high = getattr(self, name)
+            if not (least <= low <= high <= most):
+                raise ConfigError(
+                    f"{name.replace('_', '-')} must be two numbers from {least:g} to {most:g}, the "
+                    f"smaller one first, got {low:g} and {high:g}."
+                )
 
 
 @dataclass(frozen=True)
