@@ -134,9 +134,10 @@ class Silk:
         with torch.inference_mode():
             scores = view.logits.flatten()
             cells = detect_logits(view.informative, options)
-            cells = cells[torch.argsort(scores[cells], descending=True, stable=True)]
             rows, columns = cells // view.tiled.width, cells % view.tiled.width
-            raw = view.tiled.raw_descriptors_at(rows, columns)
+            raw = view.tiled.raw_descriptors_at(rows, columns)  # neighbours after each other
+            best_first = torch.argsort(scores[cells], descending=True, stable=True)
+            cells, rows, columns, raw = (each[best_first] for each in (cells, rows, columns, raw))
             yx = torch.stack([rows, columns], dim=1) + float(self.network.offset)
             if options.refine:
                 yx += refine(view.logits, cells)

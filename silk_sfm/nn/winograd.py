@@ -48,9 +48,18 @@ class Phases:
     width: int
 
     @property
+    def height(self) -> int:
+        """H."""
+        return self.data.shape[1]
+
+    @property
     def n_tiles(self) -> int:
         """T."""
         return self.data.shape[2] - 1
+
+    def block(self, rows: slice, tiles: slice) -> Tensor:
+        """(4, R, B, C) of it, without a copy."""
+        return self.data[:, rows, tiles]
 
     def rows(self, top: int, bottom: int) -> Phases:
         """Rows top..bottom, end excluded, without a copy."""
@@ -60,6 +69,34 @@ class Phases:
         """(H, width, C) with the columns in order."""
         columns = self.data[:, :, :-1].permute(1, 2, 0, 3).flatten(1, 2)  # (H, 4 T, C)
         return columns[:, : self.width]
+
+
+class FirstMaps:
+    """The map of the first layer, in phases; a block is computed when the next layer asks for it.
+
+    With one channel in and many out it takes longer to write and to read the map than to make it.
+    """
+
+    def __init__(self, pixels: Tensor, layer: Convolution) -> None:
+        """pixels: (H + 2, W + 2)."""
+        self.height, self.width = (side - 2 for side in pixels.shape)
+        self.n_tiles = -(-self.width // PHASES)
+        beyond = PHASES * (self.n_tiles + 1) - self.width
+        self._pixels = functional.pad(pixels, (0, beyond))
+        self._kernel = layer.weight[:, 0].flatten(1).T.contiguous()  # (9, C)
+        self._bias = layer.bias
+
+    def block(self, rows: slice, tiles: slice) -> Tensor:
+        """(4, R, B, C)."""
+        columns = slice(PHASES * tiles.start, PHASES * tiles.stop + 2)
+        pixels = self._pixels[rows.start : rows.stop + 2, columns]
+        size = PHASES, rows.stop - rows.start, tiles.stop - tiles.start
+        row, column = pixels.stride()
+        surroundings = pixels.as_strided(
+            (*size, 3, 3), (column, row, PHASES * column, row, column), pixels.storage_offset()
+        )
+        maps = torch.addmm(self._bias, surroundings.reshape(-1, 9), self._kernel)
+        return maps.relu_().view(*size, len(self._bias))
 
 
 class WinogradConvolution:
@@ -73,17 +110,16 @@ class WinogradConvolution:
         ]  # 6 of (K, C, 3, 1)
         self._bias = layer.bias
 
-    def __call__(self, maps: Phases, workers: Workers = INLINE) -> Phases:
+    def __call__(self, maps: Phases | FirstMaps, workers: Workers = INLINE) -> Phases:
         """(4, H, T + 1, C) -> (4, H - 2, T + 1, K), two columns less wide."""
-        data, n_tiles = maps.data, maps.n_tiles
-        height = data.shape[1] - 2
-        outputs = data.new_empty(PHASES, height, n_tiles + 1, len(self._bias))
+        height, n_tiles = maps.height - 2, maps.n_tiles
+        outputs = self._bias.new_empty(PHASES, height, n_tiles + 1, len(self._bias))
         outputs[:, :, n_tiles] = 0
 
         def convolve_block(corner: tuple[int, int]) -> None:
             top, left = corner
             bottom, right = min(top + BLOCK_ROWS, height), min(left + BLOCK_TILES, n_tiles)
-            inputs = data[:, top : bottom + 2, left : right + 1]
+            inputs = maps.block(slice(top, bottom + 2), slice(left, right + 1))
             self._convolve(inputs, outputs[:, top:bottom, left:right])
 
         corners = product(range(0, height, BLOCK_ROWS), range(0, n_tiles, BLOCK_TILES))
@@ -142,23 +178,23 @@ class WinogradInference:
 
     def __init__(self, architecture: Architecture, offset: int, folded: FoldedSilk) -> None:
         self.architecture, self.offset = architecture, offset
-        self._first, *rest = folded.backbone
-        self._rest = [WinogradConvolution(layer) for layer in rest]
+        self._first, *others = folded.backbone
+        self._second, *self._rest = [WinogradConvolution(layer) for layer in others]
         self._detector, self._descriptor = folded.detector, folded.descriptor
         self._detector_hidden = WinogradConvolution(folded.detector.convolution)
         self._descriptor_hidden = WinogradConvolution(folded.descriptor.convolution)
 
     def features(self, pixels: Tensor) -> Phases:
         """(H, W) -> (4, h', T + 1, C)."""
-        maps = self._first_layer(pixels)
         with as_many_workers() as workers:
+            maps = self._second(FirstMaps(pixels, self._first), workers)
             for layer in self._rest:
                 maps = layer(maps, workers)
         return maps
 
     def logits(self, features: Phases) -> Tensor:
         """(h, w), some rows at a time, so that the hidden map never exists as a whole."""
-        height = features.data.shape[1] - 2
+        height = features.height - 2
         bands = [
             features.rows(top, min(top + BLOCK_ROWS, height) + 2)
             for top in range(0, height, BLOCK_ROWS)
@@ -169,7 +205,7 @@ class WinogradInference:
     def raw_descriptors_at(self, features: Phases, rows: Tensor, columns: Tensor) -> Tensor:
         """From patches around the cells, or from the whole map when most cells are asked for."""
         data, step = features.data, torch.arange(3)
-        if not are_few(len(rows), data.shape[1] * features.width):
+        if not are_few(len(rows), features.height * features.width):
             hidden = self._descriptor_hidden(features).data
             return self._descriptor.project(hidden[columns % PHASES, rows, columns // PHASES])
 
@@ -179,20 +215,6 @@ class WinogradInference:
             return data[x % PHASES, y, x // PHASES]
 
         return self._descriptor.at(patches, len(rows))
-
-    def _first_layer(self, pixels: Tensor) -> Phases:
-        """(H, W) -> (4, H - 2, T + 1, C): one convolution with stride 4 for each phase."""
-        height, width = (side - 2 for side in pixels.shape)
-        n_tiles = -(-width // PHASES)
-        padded = functional.pad(pixels, (0, PHASES * n_tiles - width))
-        layer = self._first
-        data = pixels.new_empty(PHASES, height, n_tiles + 1, len(layer.bias))
-        data[:, :, n_tiles] = 0
-        for phase in range(PHASES):
-            columns = padded[None, None, :, phase : phase + PHASES * (n_tiles - 1) + 3]
-            maps = functional.conv2d(columns, layer.weight, layer.bias, stride=(1, PHASES))
-            torch.clamp(maps[0].permute(1, 2, 0), min=0, out=data[phase, :, :n_tiles])
-        return Phases(data, width)
 
     def _logits_of_band(self, band: Phases) -> Tensor:
         hidden = self._detector_hidden(band).joined()  # (h, w, K)
