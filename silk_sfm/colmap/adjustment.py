@@ -11,6 +11,9 @@ CAUCHY_EFFICIENCY = 2.3849
 as least squares on Gaussian errors (Zhang, Parameter estimation techniques, IVC 1997)."""
 MEAN_DISTANCE = 1.2533
 """Mean length of a residual whose two coordinates are Gaussian with a standard deviation of 1."""
+FUNCTION_TOLERANCE = 1e-6
+"""Relative change of the cost at which the solver stops. COLMAP's 0 takes three times as long and
+changed no error of the Strecha scenes by 0.1 %."""
 SMALLEST_SCALE = 0.05
 """Pixels; made-up scenes without noise would come to 0."""
 
@@ -56,6 +59,7 @@ def _options(single: pycolmap.IncrementalPipelineOptions) -> pycolmap.BundleAdju
         print_summary=False,
     )
     options.ceres.solver_options.num_threads = single.num_threads
+    options.ceres.solver_options.function_tolerance = FUNCTION_TOLERANCE
     return options
 
 

@@ -53,7 +53,7 @@ class ScheduleOptions:
     """Decides the first weights and all that is drawn."""
     epoch: int = 1000
     """Iterations from one validation to the next."""
-    validation_pairs: int = neutral(100)
+    validation_pairs: int = 100
     """Pairs of views a validation; the same ones each time."""
     log_every: int = neutral(50)
     """Iterations over which logged figures are averaged."""
