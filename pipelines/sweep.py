@@ -29,6 +29,7 @@ class Choice:
     spread: int = 0
     matcher_threshold: float = 0.3
     verifier_threshold_px: float = 0.6
+    robust: bool = True
 
     def detection(self) -> silk_sfm.SilkOptions:
         """The extractor's options."""
@@ -48,17 +49,21 @@ class Choice:
             matcher=replace(base.matcher, options=matcher),
             verifier=replace(base.verifier, options=verifier),
             cameras=replace(base.cameras, intrinsics=scene / "gt_sparse"),
+            mapping=replace(base.mapping, robust=self.robust),
         )
 
 
 BASE = Choice()
 CHOICES = [
     BASE,
+    replace(BASE, robust=False),
     replace(BASE, nms_radius=2),
     replace(BASE, nms_radius=6),
     replace(BASE, matcher_threshold=0.1),
     replace(BASE, matcher_threshold=0.5),
     replace(BASE, verifier_threshold_px=1.0),
+    replace(BASE, matcher_threshold=0.1, verifier_threshold_px=1.0),
+    replace(BASE, matcher_threshold=0.1, robust=False),
     replace(BASE, top_k=4000),
     replace(BASE, refine=False),
     replace(BASE, top_k=1000),

@@ -8,6 +8,7 @@ by its entry point (`silk_sfm.extractors`, `silk_sfm.matchers`, `silk_sfm.verifi
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
@@ -120,6 +121,20 @@ class PreparingMatcher(Matcher, Protocol):
 
     def match(self, a: Any, b: Any) -> Matches:
         """At most one match per keypoint of two prepared images, sorted by that of image a."""
+
+
+@runtime_checkable
+class GatheringMatcher(PreparingMatcher, Protocol):
+    """A matcher that takes many pairs at a time, which keeps a GPU busy where a pair is little.
+
+    `match_many(pairs)` gives what `match` gives for each of them.
+    """
+
+    pairs_together: int
+    """How many pairs it wants at a time; 1 when `match` is as good, which is then called."""
+
+    def match_many(self, pairs: Sequence[tuple[Any, Any]]) -> list[Matches]:
+        """The matches of each pair of prepared images, in the order of `pairs`."""
 
 
 @runtime_checkable

@@ -6,8 +6,9 @@ after a ratio test and an IndexError for an empty image; here the score is P, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 
@@ -15,8 +16,13 @@ from silk_sfm.errors import ConfigError
 from silk_sfm.features import LocalFeatures, Matches
 from silk_sfm.matchers.inputs import check_similarity, check_sizes, descriptor_tensor, to_matches
 from silk_sfm.matching.double_softmax import double_softmax
-from silk_sfm.matching.tiles import Similarity
+from silk_sfm.matching.fused import fused_double_softmax, load_kernels
+from silk_sfm.matching.tiles import MutualPairs, Similarity
 from silk_sfm.plugins import About
+
+Kernel = Literal["tiles", "triton"]
+PAIRS_TOGETHER = 64
+"""Pairs of 2,048 descriptors make 2,048 programs then, many for each processor of a GPU."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +39,17 @@ class DoubleSoftmaxOptions:
     similarity: Similarity = "float32"
     """In which numbers descriptors are multiplied. float16 and bfloat16 are for GPUs and for CPUs
     that compute with them; they change a few matches."""
+    kernel: Kernel = "tiles"
+    """What computes it. `triton` is for CUDA devices: many pairs in one launch, similarities never
+    in memory; it has never run on a GPU. In float32, probabilities agree within about 1e-5, so a
+    match can differ where two are that close; in 16 bits they are nearer to float32 than those of
+    `tiles`, which rounds similarities to 16 bits."""
 
     def __post_init__(self) -> None:
         check_similarity(self.similarity)
+        if self.kernel not in get_args(Kernel):
+            known = ", ".join(get_args(Kernel))
+            raise ConfigError(f"kernel must be one of {known}, got {self.kernel}.")
         if not 0 < self.temperature < float("inf"):
             raise ConfigError(f"temperature must be above 0, got {self.temperature}.")
         if not 0 <= self.threshold < 1:
@@ -60,6 +74,10 @@ class DoubleSoftmax:
     def __init__(self, options: DoubleSoftmaxOptions, device: str = "cpu") -> None:
         self.options = options
         self.device = device
+        self.pairs_together = 1
+        if options.kernel == "triton":
+            load_kernels(device)
+            self.pairs_together = PAIRS_TOGETHER
 
     def __call__(self, a: LocalFeatures, b: LocalFeatures) -> Matches:
         """At most one match per keypoint, sorted by the keypoint of image a."""
@@ -71,9 +89,20 @@ class DoubleSoftmax:
 
     def match(self, a: torch.Tensor, b: torch.Tensor) -> Matches:
         """Matches of two prepared images."""
-        if len(a) == 0 or len(b) == 0:
-            return Matches.empty()
-        check_sizes(a, b)
+        return self.match_many([(a, b)])[0]
+
+    def match_many(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[Matches]:
+        """Matches of each pair of prepared images; together on the GPU with the kernel `triton`."""
+        filled = [pair for pair in pairs if all(map(len, pair))]
+        for pair in filled:
+            check_sizes(*pair)
+        found = map(to_matches, self._found(filled))
+        return [next(found) if all(map(len, pair)) else Matches.empty() for pair in pairs]
+
+    def _found(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[MutualPairs]:
         options = self.options
         temperature = options.temperature / options.descriptor_scale**2
-        return to_matches(double_softmax(a, b, temperature, options.threshold, options.similarity))
+        choice = (temperature, options.threshold, options.similarity)
+        if options.kernel == "triton":
+            return fused_double_softmax(pairs, *choice)
+        return [double_softmax(a, b, *choice) for a, b in pairs]

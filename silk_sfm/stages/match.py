@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from silk_sfm.errors import ConfigError, PairError, SilkSfmError, StoreError
@@ -14,7 +15,7 @@ from silk_sfm.matchers.best_turn import BestTurn
 from silk_sfm.nn.workers import torch_threads
 from silk_sfm.options import neutral, result_options
 from silk_sfm.pairs import PairList
-from silk_sfm.plugins import Matcher, PreparingMatcher
+from silk_sfm.plugins import GatheringMatcher, Matcher, PreparingMatcher
 from silk_sfm.stages.blocks import Pair, Upcoming, in_blocks, memory_limit
 from silk_sfm.stages.choice import Chosen
 from silk_sfm.stages.report import StageReport, Track, silent
@@ -85,19 +86,21 @@ def match_pairs(
     """
     steps = _steps(matcher, features.has_turns)
     limit = memory_limit(options.memory_gb)
+    if steps.n_together > 1:
+        limit //= 2  # one half for images that come up again, one for those of gathered pairs
     each = BYTES_PER_NUMBER * features.descriptor_size * (4 if features.has_turns else 1)
     sizes = {name: features.count(name) * each for pair in pairs for name in pair}
     ordered = in_blocks(pairs, sizes, limit)
     ready = _ready_pairs(ordered, features, steps.prepare, limit)
     n_threads = options.threads or os.cpu_count() or 1
     if not steps.in_threads or len(pairs) < 2 * n_threads:
-        results: Iterator[tuple[_ReadyPair, Any]] = (
-            (pair, attempt(steps.join, pair)) for pair in ready
-        )
-        yield from _checked(results, features)
+        gathered = _gathered(ready, steps.n_together, limit)
+        yield from _checked(chain.from_iterable(map(steps.join_many, gathered)), features)
         return
     with torch_threads(1):  # threads that share a pair would mostly wait
-        results = in_threads(steps.join, ready, n_threads, ahead=2 * n_threads)
+        results: Iterator[tuple[_ReadyPair, Any]] = in_threads(
+            steps.join, ready, n_threads, ahead=2 * n_threads
+        )
         yield from _checked(results, features)
 
 
@@ -119,20 +122,38 @@ class _ReadyPair:
 
 @dataclass(frozen=True)
 class _Steps:
-    """What is done once an image, and what for each pair; `in_threads`: may pairs share time?"""
+    """What is done once an image, and what for each pair; `in_threads`: may pairs share time?
+
+    match_many: what is done for `n_together` pairs at a time, where the matcher wants more than one
+    """
 
     prepare: Callable[[LocalFeatures], Any]
     match: Callable[[Any, Any], Matches]
     in_threads: bool
+    match_many: Callable[[Sequence[tuple[Any, Any]]], list[Matches]] | None = None
+    n_together: int = 1
 
     def join(self, ready: _ReadyPair) -> Matches:
         """Match a pair."""
         return self.match(ready.a.prepared, ready.b.prepared)
 
+    def join_many(self, gathered: Sequence[_ReadyPair]) -> list[tuple[_ReadyPair, Any]]:
+        """Match some pairs; an error of silk-sfm comes as the result of its pair."""
+        if self.match_many is not None:
+            prepared = [(pair.a.prepared, pair.b.prepared) for pair in gathered]
+            found = attempt(self.match_many, prepared)
+            if not isinstance(found, SilkSfmError):
+                return list(zip(gathered, found, strict=True))
+        # one after the other, also to learn whose error it is
+        return [(pair, attempt(self.join, pair)) for pair in gathered]
+
 
 def _steps(matcher: Matcher, with_turns: bool) -> _Steps:
     if with_turns:
         return _Steps(lambda features: features, BestTurn(matcher), False)
+    if isinstance(matcher, GatheringMatcher) and matcher.pairs_together > 1:
+        many, n_together = matcher.match_many, matcher.pairs_together
+        return _Steps(matcher.prepare, matcher.match, False, many, n_together)
     if isinstance(matcher, PreparingMatcher):
         return _Steps(matcher.prepare, matcher.match, matcher.device == "cpu")
     return _Steps(lambda features: features, matcher, False)
@@ -149,6 +170,22 @@ def _ready_pairs(
     upcoming = Upcoming(uses, read, lambda ready: ready.n_bytes, limit)
     for pair in ordered:
         yield _ReadyPair(pair, upcoming.take(pair[0]), upcoming.take(pair[1]))
+
+
+def _gathered(
+    ready: Iterable[_ReadyPair], n_together: int, limit: int
+) -> Iterator[list[_ReadyPair]]:
+    """Up to `n_together` pairs, fewer where their images reach `limit` bytes."""
+    gathered: list[_ReadyPair] = []
+    sizes: dict[int, int] = {}
+    for pair in ready:
+        gathered.append(pair)
+        sizes |= {id(image): image.n_bytes for image in (pair.a, pair.b)}
+        if len(gathered) == n_together or sum(sizes.values()) >= limit:
+            yield gathered
+            gathered, sizes = [], {}
+    if gathered:
+        yield gathered
 
 
 def _checked(

@@ -1,6 +1,7 @@
 """The match stage: the same matches in any order and with any memory, each image read once."""
 
 import random
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +16,7 @@ from silk_sfm.features import LocalFeatures, Matches
 from silk_sfm.matchers.double_softmax import DoubleSoftmax, DoubleSoftmaxOptions
 from silk_sfm.matchers.mutual import Mutual, MutualOptions
 from silk_sfm.pairs import PairList
-from silk_sfm.plugins import About, Matcher, PreparingMatcher
+from silk_sfm.plugins import About, GatheringMatcher, Matcher, PreparingMatcher
 from silk_sfm.stages.blocks import GIB
 from silk_sfm.stages.match import MatchingOptions, match
 from silk_sfm.store import FeatureStore, FeatureWriter, MatchStore, MatchWriter, Provenance
@@ -35,6 +36,21 @@ class Plain:
 
     def __call__(self, a: LocalFeatures, b: LocalFeatures) -> Matches:
         return MATCHERS[0](a, b)
+
+
+class Gathering(Mutual):
+    """Wants five pairs at a time; knows how many filled images and pairs it got in each call."""
+
+    pairs_together = 5
+
+    def __init__(self) -> None:
+        super().__init__(MATCHERS[0].options)
+        self.calls: list[tuple[int, int]] = []
+
+    def match_many(self, pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> list[Matches]:
+        images = {id(image) for pair in pairs for image in pair if len(image)}
+        self.calls.append((len(images), len(pairs)))
+        return [self.match(a, b) for a, b in pairs]
 
 
 class Counting(FeatureStore):
@@ -154,6 +170,45 @@ def test_large_images_match_alike_in_threads(tmp_path: Path) -> None:
     for pair in pairs:
         np.testing.assert_array_equal(alone[pair].indices, shared[pair].indices)
         np.testing.assert_array_equal(alone[pair].scores, shared[pair].scores)
+
+
+@pytest.mark.parametrize(("memory", "n_images"), [(100, 9), (8, 5), (1, 2)])
+def test_many_pairs_at_a_time_match_as_one_does(
+    features: Path, tmp_path: Path, memory: float, n_images: int
+) -> None:
+    """Half of the memory is for images of the pairs that are matched together."""
+    matcher = Gathering()
+    assert isinstance(matcher, GatheringMatcher)
+    options = MatchingOptions(memory * ONE_IMAGE)
+    found = matched(features, tmp_path / "many.h5", matcher, PAIRS, options)
+    alone = matched(features, tmp_path / "alone.h5", MATCHERS[0], PAIRS, options)
+    for pair in PAIRS:
+        np.testing.assert_array_equal(found[pair].indices, alone[pair].indices)
+        np.testing.assert_array_equal(found[pair].scores, alone[pair].scores)
+    assert sum(n_pairs for _, n_pairs in matcher.calls) == len(PAIRS)
+    assert max(n_pairs for _, n_pairs in matcher.calls) == min(5, n_images - 1)
+    assert max(n for n, _ in matcher.calls) <= n_images
+
+
+def test_matchers_that_want_one_pair_get_one(features: Path, tmp_path: Path) -> None:
+    matcher = Gathering()
+    matcher.pairs_together = 1
+    matched(features, tmp_path / "m.h5", matcher, PAIRS[:3], MatchingOptions())
+    assert matcher.calls == []
+
+
+def test_a_pair_that_fails_among_many_is_named(features: Path, tmp_path: Path) -> None:
+    path, pairs = tmp_path / "f.h5", [("a", "b"), ("b", "c"), ("c", "d"), ("b", "d")]
+    with FeatureStore(features) as good, FeatureWriter(path, MADE) as store:
+        for name in ("a", "b", "d"):
+            store.add(name, good[NAMES[0]])
+        store.add("c", some_features(N_POINTS, 0))  # descriptors of another length
+    with FeatureStore(path) as store, MatchWriter(tmp_path / "m.h5", MADE) as writer:
+        with pytest.raises(StoreError) as caught:
+            match(PairList(tuple(pairs)), store, Gathering(), writer)
+        assert str(caught.value).startswith(f"{path}: `b` and `c`: descriptors of image a have ")
+    with MatchStore(tmp_path / "m.h5") as found:
+        assert [pair for pair in pairs if pair in found] == [("a", "b")]
 
 
 def test_options_are_checked() -> None:
