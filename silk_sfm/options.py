@@ -43,6 +43,19 @@ def structure(options: type[T], values: Mapping[str, Any], where: str) -> T:
         raise ConfigError(f"{where}: {'; '.join(_faults(error))}.") from error
 
 
+def check_at_least(name: str, value: float, least: float) -> None:
+    """Raises ConfigError when an option is too small."""
+    if not value >= least:
+        raise ConfigError(f"{name} must be at least {least}, got {value}.")
+
+
+def check_choice(name: str, value: str, choices: Any) -> None:
+    """Raises ConfigError when an option is none of the values of the Literal `choices`."""
+    if value not in get_args(choices):
+        known = ", ".join(get_args(choices))
+        raise ConfigError(f"{name} must be one of {known}, got {value}.")
+
+
 def neutral(default: Any) -> Any:
     """A field that changes how a result is made (memory, speed), never the result itself."""
     return dataclasses.field(default=default, metadata={"neutral": True})

@@ -13,6 +13,7 @@ import torch
 
 from silk_sfm.benchmarking.figures import Figure, Number, Scope, rate, seconds
 from silk_sfm.benchmarking.memory import peak_above_inputs_mb
+from silk_sfm.matchers.double_softmax import PAIRS_TOGETHER
 from silk_sfm.matching.dense import dense_double_softmax, dense_mutual_nearest
 from silk_sfm.matching.double_softmax import double_softmax
 from silk_sfm.matching.fused import Pair, fused_double_softmax
@@ -25,7 +26,6 @@ NOISE = 0.05
 DENSE = "the formula on the whole matrix"
 BARE = "the two bare products a b' in bfloat16, into memory"
 ONE_AT_A_TIME = "the same kernels, a pair a launch"
-N_TOGETHER = 64
 
 
 def figures(scope: Scope) -> Iterator[Figure]:
@@ -69,7 +69,7 @@ def _fused_figures(scope: Scope) -> Iterator[Figure]:
     n, n_small = (2_000, 500) if scope.quick else (10_000, 2_048)
     large, small = alike_descriptors(n, scope.device), alike_descriptors(n_small, scope.device)
     a, b = (side.bfloat16() for side in large)
-    pairs = [(small[0].clone(), small[1].clone()) for _ in range(N_TOGETHER)]
+    pairs = [(small[0].clone(), small[1].clone()) for _ in range(PAIRS_TOGETHER)]
 
     def bare() -> None:
         for _ in range(2):  # both passes of the double softmax need the similarities
@@ -85,10 +85,10 @@ def _fused_figures(scope: Scope) -> Iterator[Figure]:
         note="ours ends with the pairs on the CPU",
     )
     yield Figure(
-        f"fused double softmax of {N_TOGETHER} pairs {n_small} x {n_small} x {SIZE}, bfloat16",
+        f"fused double softmax of {PAIRS_TOGETHER} pairs {n_small} x {n_small} x {SIZE}, bfloat16",
         "pairs/s",
-        _warm(rate(lambda: _fused(pairs), N_TOGETHER)),
-        _warm(rate(lambda: [_fused([pair]) for pair in pairs], N_TOGETHER)),
+        _warm(rate(lambda: _fused(pairs), PAIRS_TOGETHER)),
+        _warm(rate(lambda: [_fused([pair]) for pair in pairs], PAIRS_TOGETHER)),
         ONE_AT_A_TIME,
         more_is_better=True,
     )

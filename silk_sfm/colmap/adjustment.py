@@ -78,4 +78,3 @@ def _drop_what_does_not_fit(
 ) -> None:
     limits = single.mapper.filter_max_reproj_error, single.mapper.filter_min_tri_angle
     pycolmap.ObservationManager(model).filter_all_points3D(*limits)
-    model.update_point_3d_errors()

@@ -20,7 +20,7 @@ from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.colmap.model import Model, read_model
 from silk_sfm.errors import ConfigError, ReconstructionError
 from silk_sfm.files import whole_folder
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, neutral
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +69,7 @@ class MappingOptions:
 
     def __post_init__(self) -> None:
         for name in ("min_matches", "init_min_matches", "min_model_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            check_at_least(name, getattr(self, name), 1)
         if self.cluster_images < 3 or self.cluster_overlap < 2:
             raise ConfigError(
                 "cluster_images must be at least 3 and cluster_overlap at least 2, got "

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from silk_sfm.extractors.inputs import check_at_least, check_keypoints, has_nothing
+from silk_sfm.extractors.inputs import check_keypoints, has_nothing
 from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
 from silk_sfm.nn.library_weights import (
@@ -20,7 +20,7 @@ from silk_sfm.nn.library_weights import (
     load_library,
 )
 from silk_sfm.nn.published import find_weights, offer
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, neutral
 from silk_sfm.plugins import About
 
 SMALLEST_SIDE = 14

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from silk_sfm.errors import ConfigError
-from silk_sfm.extractors.inputs import check_at_least, has_nothing
+from silk_sfm.extractors.inputs import has_nothing
 from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
 from silk_sfm.nn.library_weights import DISK, load_library
 from silk_sfm.nn.published import find_weights, offer
 from silk_sfm.nn.state import file_digest
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, neutral
 from silk_sfm.plugins import About
 
 SMALLEST_SIDE = 32

@@ -42,12 +42,6 @@ def check_numbers(top_k: int, window_pixels: int) -> None:
         raise ConfigError(f"window_pixels must be at least {SMALLEST_WINDOW}, got {window_pixels}.")
 
 
-def check_at_least(name: str, value: float, least: float) -> None:
-    """Raises ConfigError when an option is too small."""
-    if not value >= least:
-        raise ConfigError(f"{name} must be at least {least}, got {value}.")
-
-
 def check_share(name: str, value: float) -> None:
     """Raises ConfigError unless an option lies in [0, 1]."""
     if not 0 <= value <= 1:

@@ -10,7 +10,6 @@ import torch
 
 from silk_sfm.errors import WeightsError
 from silk_sfm.extractors.inputs import (
-    check_at_least,
     check_keypoints,
     check_numbers,
     check_share,
@@ -35,7 +34,7 @@ from silk_sfm.nn.published import find_weights
 from silk_sfm.nn.sampling import sample_unit
 from silk_sfm.nn.state import file_digest
 from silk_sfm.nn.windowed import run_windowed
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, neutral
 from silk_sfm.plugins import About
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from silk_sfm.extractors.inputs import (
-    check_at_least,
     check_keypoints,
     check_numbers,
     check_share,
@@ -38,7 +37,7 @@ from silk_sfm.nn.r2d2 import (
 from silk_sfm.nn.sampling import sample_unit
 from silk_sfm.nn.state import file_digest
 from silk_sfm.nn.windowed import Span, cut
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, neutral
 from silk_sfm.plugins import About
 
 MARGIN = REACH + 1

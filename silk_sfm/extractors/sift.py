@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from silk_sfm.errors import ConfigError
-from silk_sfm.extractors.inputs import check_at_least
 from silk_sfm.extractors.opencv import best_first, eight_bit, places, values
 from silk_sfm.features import LocalFeatures
+from silk_sfm.options import check_at_least
 from silk_sfm.plugins import About
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from silk_sfm.nn.inference import Arithmetic, inference_for
 from silk_sfm.nn.published import SILK_CATALOGUE, offer
 from silk_sfm.nn.tiling import TiledSilk
 from silk_sfm.nn.weights import load_silk, weights_digest
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, check_choice, neutral
 from silk_sfm.plugins import About
 
 UNCERTAINTY_PX = 1.0
@@ -50,13 +50,8 @@ class SilkOptions(DetectionOptions):
         super().__post_init__()
         if self.padding not in (0, 1):
             raise ConfigError(f"padding must be 0 or 1, got {self.padding}.")
-        if self.arithmetic not in get_args(Arithmetic):
-            known = ", ".join(get_args(Arithmetic))
-            raise ConfigError(f"arithmetic must be one of {known}, got {self.arithmetic}.")
-        if self.tile_pixels < SMALLEST_TILE:
-            raise ConfigError(
-                f"tile_pixels must be at least {SMALLEST_TILE}, got {self.tile_pixels}."
-            )
+        check_choice("arithmetic", self.arithmetic, Arithmetic)
+        check_at_least("tile_pixels", self.tile_pixels, SMALLEST_TILE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from silk_sfm.errors import ImageError
 from silk_sfm.extractors.inputs import (
-    check_at_least,
     check_keypoints,
     check_numbers,
     check_share,
@@ -32,7 +31,7 @@ from silk_sfm.nn.superpoint import (
 )
 from silk_sfm.nn.superpoint_detection import Sampling, Suppression, drop_border, suppress, to_cells
 from silk_sfm.nn.windowed import run_windowed
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, neutral
 from silk_sfm.plugins import About
 
 

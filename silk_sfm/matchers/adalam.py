@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 from silk_sfm.errors import ConfigError
 from silk_sfm.features import LocalFeatures, Matches
 from silk_sfm.matchers.inputs import descriptor_tensors
+from silk_sfm.options import check_at_least
 from silk_sfm.plugins import About
 
 
@@ -43,8 +44,7 @@ class AdalamOptions:
 
     def __post_init__(self) -> None:
         for name in ("area_ratio", "search_expansion", "ransac_iters", "min_inliers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            check_at_least(name, getattr(self, name), 1)
         for name in ("min_confidence", "orientation_difference_threshold", "scale_rate_threshold"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}.")

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 
 from silk_sfm.errors import ConfigError
 from silk_sfm.features import LocalFeatures, Matches
-from silk_sfm.matchers.inputs import check_similarity, check_sizes, descriptor_tensor, to_matches
+from silk_sfm.matchers.inputs import check_sizes, descriptor_tensor, to_matches
 from silk_sfm.matching.double_softmax import double_softmax
 from silk_sfm.matching.fused import fused_double_softmax, load_kernels
 from silk_sfm.matching.tiles import MutualPairs, Similarity
+from silk_sfm.options import check_choice
 from silk_sfm.plugins import About
 
 Kernel = Literal["tiles", "triton"]
@@ -46,10 +47,8 @@ class DoubleSoftmaxOptions:
     `tiles`, which rounds similarities to 16 bits."""
 
     def __post_init__(self) -> None:
-        check_similarity(self.similarity)
-        if self.kernel not in get_args(Kernel):
-            known = ", ".join(get_args(Kernel))
-            raise ConfigError(f"kernel must be one of {known}, got {self.kernel}.")
+        check_choice("similarity", self.similarity, Similarity)
+        check_choice("kernel", self.kernel, Kernel)
         if not 0 < self.temperature < float("inf"):
             raise ConfigError(f"temperature must be above 0, got {self.temperature}.")
         if not 0 <= self.threshold < 1:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import torch
 
 from silk_sfm.errors import ConfigError, StoreError
 from silk_sfm.features import LocalFeatures, Matches
-from silk_sfm.matching.tiles import MutualPairs, Similarity
+from silk_sfm.matching.tiles import MutualPairs
 
 
 def descriptor_tensor(features: LocalFeatures, device: str) -> torch.Tensor:
@@ -38,13 +36,6 @@ def check_sizes(a: torch.Tensor, b: torch.Tensor) -> None:
             f"descriptors of image a have {a.shape[1]} numbers, those of image b {b.shape[1]}; "
             "match only images of one extractor."
         )
-
-
-def check_similarity(name: str) -> None:
-    """Raises ConfigError when descriptors cannot be multiplied in numbers of this name."""
-    if name not in get_args(Similarity):
-        known = ", ".join(get_args(Similarity))
-        raise ConfigError(f"similarity must be one of {known}, got {name}.")
 
 
 def to_matches(pairs: MutualPairs) -> Matches:

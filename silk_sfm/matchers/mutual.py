@@ -10,9 +10,10 @@ from torch.nn.functional import normalize
 
 from silk_sfm.errors import ConfigError
 from silk_sfm.features import LocalFeatures, Matches
-from silk_sfm.matchers.inputs import check_similarity, check_sizes, descriptor_tensor, to_matches
+from silk_sfm.matchers.inputs import check_sizes, descriptor_tensor, to_matches
 from silk_sfm.matching.mutual import mutual_nearest
 from silk_sfm.matching.tiles import Similarity
+from silk_sfm.options import check_choice
 from silk_sfm.plugins import About
 
 
@@ -29,7 +30,7 @@ class MutualOptions:
     that compute with them; they change a few matches."""
 
     def __post_init__(self) -> None:
-        check_similarity(self.similarity)
+        check_choice("similarity", self.similarity, Similarity)
         if not 0 < self.ratio <= 1:
             raise ConfigError(f"ratio must lie in (0, 1], got {self.ratio}.")
 

@@ -249,12 +249,8 @@ def _mutual(
     entries = torch.stack([kept, here[kept], places[kept]]).cpu()  # (3, K) int64
     found = MutualPairs(entries[1], entries[2], probability[kept].cpu())
     bounds = torch.searchsorted(entries[0], starts[::2].contiguous()).tolist()
-    return [_part(found, *ends) for ends in pairwise([*bounds, len(kept)])]
+    return [found.select(slice(*ends)) for ends in pairwise([*bounds, len(kept)])]
 
 
 def _on_cpu(pairs: MutualPairs) -> MutualPairs:
     return MutualPairs(pairs.rows.cpu(), pairs.columns.cpu(), pairs.values.cpu())
-
-
-def _part(pairs: MutualPairs, start: int, end: int) -> MutualPairs:
-    return MutualPairs(pairs.rows[start:end], pairs.columns[start:end], pairs.values[start:end])

@@ -38,8 +38,8 @@ class MutualPairs:
         indices = torch.zeros(0, dtype=torch.int64, device=device)
         return MutualPairs(indices, indices, torch.zeros(0, device=device))
 
-    def select(self, kept: torch.Tensor) -> MutualPairs:
-        """The pairs where the (K,) bool mask `kept` is set."""
+    def select(self, kept: torch.Tensor | slice) -> MutualPairs:
+        """The pairs of a slice, or where the (K,) bool mask `kept` is set."""
         return MutualPairs(self.rows[kept], self.columns[kept], self.values[kept])
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from silk_sfm.errors import ConfigError
 from silk_sfm.nn.neighbourhood import largest_around
+from silk_sfm.options import check_at_least
 
 REMOVED = -math.inf
 LOWEST = -(2**63)
@@ -48,17 +49,12 @@ class DetectionOptions:
 
     def __post_init__(self) -> None:
         for name in ("nms_radius", "border", "top_k", "spread"):
-            _check_at_least(name, getattr(self, name), 0)
-        _check_at_least("spread_cell", self.spread_cell, 1)
+            check_at_least(name, getattr(self, name), 0)
+        check_at_least("spread_cell", self.spread_cell, 1)
         if self.max_keypoints is not None:
-            _check_at_least("max_keypoints", self.max_keypoints, 1)
+            check_at_least("max_keypoints", self.max_keypoints, 1)
         if not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}.")
-
-
-def _check_at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{name} must be at least {least}, got {value}.")
 
 
 def detect(probability: Tensor, options: DetectionOptions) -> Tensor:

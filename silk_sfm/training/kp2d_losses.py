@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from silk_sfm.errors import ConfigError
 from silk_sfm.nn.kp2d import CELL
+from silk_sfm.options import check_at_least
 from silk_sfm.training.places import distances, is_inside, map_positions, move, read_maps
 
 FEWEST = 20
@@ -58,8 +59,7 @@ class Kp2dLossOptions:
 
     def __post_init__(self) -> None:
         for name in ("location", "descriptor", "score", "agreement", "inliers", "margin", "apart"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}.")
+            check_at_least(name, getattr(self, name), 0)
         if self.reach <= 0 or self.inlier_cells < 1:
             raise ConfigError(
                 f"reach must be above 0 and inlier-cells at least 1, got {self.reach} and "

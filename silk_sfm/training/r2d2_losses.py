@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from silk_sfm.errors import ConfigError
+from silk_sfm.options import check_at_least
 
 Edges = Literal["masked", "published"]
 
@@ -56,8 +57,7 @@ class R2d2LossOptions:
 
     def __post_init__(self) -> None:
         for name in ("reliability", "similarity", "peakiness", "same", "border"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}.")
+            check_at_least(name, getattr(self, name), 0)
         if self.patch < 2 or self.patch % 2:
             raise ConfigError(f"patch must be even and at least 2, got {self.patch}.")
         if self.bins < 2 or self.spacing < 1 or self.query_spacing < 1:

@@ -13,7 +13,7 @@ from torch import nn
 
 from silk_sfm.errors import ConfigError
 from silk_sfm.nn.inference import Arithmetic
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, neutral
 from silk_sfm.training.homographies import WarpOptions
 from silk_sfm.training.method import Method
 from silk_sfm.training.photometric import CameraOptions, PhotometricName
@@ -74,17 +74,11 @@ class ScheduleOptions:
             "log_every",
             "keep",
         ):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}."
-                )
+            check_at_least(name.replace("_", "-"), getattr(self, name), 1)
         if self.learning_rate <= 0:
             raise ConfigError(f"learning-rate must be above 0, got {self.learning_rate}.")
         for name in ("warmup", "last_cells", "weight_decay", "save_seconds", "minutes"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"{name.replace('_', '-')} must be at least 0, got {getattr(self, name)}."
-                )
+            check_at_least(name.replace("_", "-"), getattr(self, name), 0)
 
     def check_cells(self, least: int, otherwise: str) -> None:
         """Raises ConfigError when a method cannot work on so few cells."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from silk_sfm.errors import ConfigError
+from silk_sfm.options import check_at_least
 from silk_sfm.training.photometric.batches import change_some, for_images, uniform
 from silk_sfm.training.photometric.filters import filter_each, gaussian_kernels, motion_kernels
 from silk_sfm.training.photometric.jpeg import lose_jpeg
@@ -57,10 +58,8 @@ class CameraOptions:
         if self.blur + self.motion > 1:
             raise ConfigError("blur and motion are shares of the same images: at most 1 together.")
         for name in ("gamma", "shading", "brightness", "noise"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}.")
-        if self.shading_grid < 2:
-            raise ConfigError(f"shading-grid must be at least 2, got {self.shading_grid}.")
+            check_at_least(name, getattr(self, name), 0)
+        check_at_least("shading-grid", self.shading_grid, 2)
         for name, least, most in (
             ("contrasts", 0.0, math.inf),
             ("blur_sigmas", 0.1, LARGEST_BLUR / 3),
