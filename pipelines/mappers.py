@@ -26,7 +26,7 @@ from silk_sfm import (
 MAX_SIZE, TOP_K = 800, 2000
 THRESHOLDS = (0.25, 0.5, 1.0, 3.0)
 MAPPERS = {
-    "incremental": MappingOptions(fallback=False),
+    "incremental": MappingOptions(fallback_seeds=0),
     "global": MappingOptions(mapper="global"),
     "hierarchical": MappingOptions(mapper="hierarchical", cluster_images=6, cluster_overlap=3),
 }

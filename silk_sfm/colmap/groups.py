@@ -8,6 +8,9 @@ import pycolmap
 
 from silk_sfm.colmap.adjustment import adjust
 
+MIN_IMAGES = 2
+"""Fewer make no model."""
+
 
 def map_in_groups(
     database: Path, options: pycolmap.HierarchicalPipelineOptions
@@ -33,4 +36,4 @@ def map_in_groups(
 def models_of(manager: pycolmap.ReconstructionManager) -> list[pycolmap.Reconstruction]:
     """The models of a mapper that have at least two photos."""
     models = [manager.get(index) for index in range(manager.size())]
-    return [model for model in models if model.num_reg_images() > 1]
+    return [model for model in models if model.num_reg_images() >= MIN_IMAGES]

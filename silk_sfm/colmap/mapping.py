@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import pycolmap
 
 from silk_sfm.colmap.adjustment import adjust_robustly
+from silk_sfm.colmap.attempts import Models, best_attempt, size
 from silk_sfm.colmap.cameras import CameraAssignment
 from silk_sfm.colmap.database import DatabaseCounts, count
-from silk_sfm.colmap.groups import map_in_groups, models_of
+from silk_sfm.colmap.groups import MIN_IMAGES, map_in_groups, models_of
 from silk_sfm.colmap.logs import colmap_log
 from silk_sfm.colmap.model import Model, read_model
+from silk_sfm.colmap.trimming import trimmed
 from silk_sfm.errors import ConfigError, ReconstructionError
 from silk_sfm.files import whole_folder
 from silk_sfm.options import check_at_least, neutral
 
-log = logging.getLogger(__name__)
-
 Mapper = Literal["incremental", "global", "hierarchical"]
 OnImage = Callable[[int], None]
-MIN_IMAGES = 2
-MIN_SHARE = 0.5  # of the photos: an incremental model below it is not trusted
 SMALL_SCENE = 0.8  # of the images: no model has to be larger than that
 
 
@@ -38,9 +35,9 @@ class MappingOptions:
     mapper: Mapper = "incremental"
     """incremental: one photo after the other, the most tried. global: all at once (GLOMAP), faster
     on many photos. hierarchical: incremental in overlapping groups, for thousands of photos."""
-    fallback: bool = True
-    """When the incremental mapper registers fewer than half of the photos, try the global one too
-    and keep the larger model."""
+    fallback_seeds: int = 3
+    """When the incremental mapper registers fewer than half of the photos, the global one tries,
+    then both with the next seed, up to so many seeds; the largest model is kept. 0: no such try."""
     refine_intrinsics: bool | None = None
     """Refine focal length and distortion. Not set: unless the intrinsics are known."""
     refine_principal_point: bool = False
@@ -75,8 +72,8 @@ class MappingOptions:
                 "cluster_images must be at least 3 and cluster_overlap at least 2, got "
                 f"{self.cluster_images} and {self.cluster_overlap}."
             )
-        if self.threads < 0 or self.seed < 0:
-            raise ConfigError("seed and threads must not be negative")
+        for name in ("fallback_seeds", "seed", "threads"):
+            check_at_least(name, getattr(self, name), 0)
 
     def fixes_intrinsics(self, cameras: CameraAssignment) -> bool:
         """Do the intrinsics stay as they are?"""
@@ -116,14 +113,9 @@ def run_mapper(
     start = time.perf_counter()
     counts = count(database)
     with whole_folder(out_dir / "sparse") as part, colmap_log():
-        single = _incremental_options(options, fixed_intrinsics, counts.n_images)
-        models = _map(database, options, single, counts.n_images, on_image)
+        models = _map(database, options, fixed_intrinsics, counts.n_images, on_image)
         if not models:
             raise ReconstructionError(no_model_text(counts, options))
-        if options.robust:
-            for model in models:
-                adjust_robustly(model, single)
-        models.sort(key=_size, reverse=True)
         for index, model in enumerate(models):
             model.extract_colors_for_all_images(image_dir)
             (part / str(index)).mkdir()
@@ -146,53 +138,40 @@ def no_model_text(counts: DatabaseCounts, options: MappingOptions) -> str:
     )
 
 
-def _size(model: pycolmap.Reconstruction) -> tuple[int, int]:
-    return model.num_reg_images(), model.num_points3D()
-
-
 def _map(
     database: Path,
     options: MappingOptions,
-    single: pycolmap.IncrementalPipelineOptions,
+    fixed_intrinsics: bool,
     n_images: int,
     on_image: OnImage | None,
-) -> list[pycolmap.Reconstruction]:
-    def map_globally() -> list[pycolmap.Reconstruction]:
-        return _map_globally(database, _global_options(options, single))
+) -> Models:
+    """The models, adjusted and without photos that nothing holds; the largest first."""
+    makers: dict[str, Callable[[pycolmap.IncrementalPipelineOptions], Models]] = {
+        "incremental": lambda single: _map_incrementally(database, single, on_image),
+        "global": lambda single: _map_globally(database, _global_options(single)),
+        "hierarchical": lambda single: map_in_groups(
+            database, _hierarchical_options(options, single)
+        ),
+    }
 
-    if options.mapper == "global":
-        return map_globally()
-    if options.mapper == "hierarchical":
-        return map_in_groups(database, _hierarchical_options(options, single))
-    models = _map_incrementally(database, single, on_image)
-    return _map_or_fall_back(models, n_images, map_globally) if options.fallback else models
+    def attempt(mapper: str, seed: int) -> Models:
+        single = _incremental_options(replace(options, seed=seed), fixed_intrinsics, n_images)
+        models = trimmed(makers[mapper](single), single, database)
+        if options.robust:
+            for model in models:
+                adjust_robustly(model, single)
+            models = trimmed(models, single, database)
+        return sorted(models, key=size, reverse=True)
 
-
-def _map_or_fall_back(
-    models: list[pycolmap.Reconstruction],
-    n_images: int,
-    map_globally: Callable[[], list[pycolmap.Reconstruction]],
-) -> list[pycolmap.Reconstruction]:
-    """`models`, or those of the global mapper when they are few photos and fewer than its own.
-
-    An incremental model that starts from a bad pair can die with two photos; the global mapper has
-    no first pair.
-    """
-    largest = max(map(_size, models), default=(0, 0))
-    if largest[0] >= MIN_SHARE * n_images:
-        return models
-    log.warning(
-        "The incremental mapper registered %d of %d photos; trying the global one.",
-        largest[0],
-        n_images,
-    )
-    others = map_globally()
-    return others if max(map(_size, others), default=(0, 0)) > largest else models
+    if options.mapper != "incremental" or not options.fallback_seeds:
+        return attempt(options.mapper, options.seed)
+    seeds = range(options.seed, options.seed + options.fallback_seeds)
+    return best_attempt(attempt, ("incremental", "global"), seeds, n_images)
 
 
 def _map_incrementally(
     database: Path, options: pycolmap.IncrementalPipelineOptions, on_image: OnImage | None
-) -> list[pycolmap.Reconstruction]:
+) -> Models:
     manager = pycolmap.ReconstructionManager()
     with pycolmap.Database.open(database) as opened:
         pipeline = pycolmap.IncrementalPipeline(options, opened, manager)
@@ -208,9 +187,7 @@ def _map_incrementally(
     return models_of(manager)
 
 
-def _map_globally(
-    database: Path, options: pycolmap.GlobalPipelineOptions
-) -> list[pycolmap.Reconstruction]:
+def _map_globally(database: Path, options: pycolmap.GlobalPipelineOptions) -> Models:
     """The callback does nothing; Python looks for Ctrl-C when it is called."""
     manager = pycolmap.ReconstructionManager()
     with pycolmap.Database.open(database) as opened:
@@ -249,14 +226,12 @@ def _hierarchical_options(
     return chosen
 
 
-def _global_options(
-    options: MappingOptions, single: pycolmap.IncrementalPipelineOptions
-) -> pycolmap.GlobalPipelineOptions:
+def _global_options(single: pycolmap.IncrementalPipelineOptions) -> pycolmap.GlobalPipelineOptions:
     chosen = pycolmap.GlobalPipelineOptions(
         min_num_matches=single.min_num_matches,
         min_model_size=single.min_model_size,
         multiple_models=single.multiple_models,
-        random_seed=options.seed,
+        random_seed=single.random_seed,
         num_threads=single.num_threads,
     )
     adjustment = chosen.mapper.bundle_adjustment

@@ -14,9 +14,9 @@ import numpy as np
 from silk_sfm.colmap.assignment import assign_known
 from silk_sfm.colmap.cameras import Camera, mean_focal, rays
 from silk_sfm.colmap.intrinsics import read_intrinsics
-from silk_sfm.errors import ConfigError, SilkSfmError, StoreError
+from silk_sfm.errors import SilkSfmError, StoreError
 from silk_sfm.features import Matches, TwoViewGeometry
-from silk_sfm.options import neutral, result_options
+from silk_sfm.options import check_at_least, neutral, result_options
 from silk_sfm.pairs import PairList
 from silk_sfm.plugins import Correspondences, Verifier
 from silk_sfm.stages.blocks import Pair, Upcoming, in_blocks, memory_limit
@@ -42,8 +42,8 @@ class VerificationOptions:
     """Keypoints kept in memory at most, in GiB. With less, they are read more often."""
 
     def __post_init__(self) -> None:
-        if self.threads < 0 or self.seed < 0:
-            raise ConfigError("seed and threads must not be negative.")
+        for name in ("seed", "threads"):
+            check_at_least(name, getattr(self, name), 0)
         memory_limit(self.memory_gb)
 
 

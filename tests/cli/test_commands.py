@@ -207,7 +207,7 @@ def test_an_error_is_one_line(verbose: str, capsys: pytest.CaptureFixture[str]) 
         ),
         (
             ["verify", "f.h5", "m.h5", "v.h5", "--seed", "-1"],
-            "silk-sfm verify: error: seed and threads must not be negative.\n",
+            "silk-sfm verify: error: seed must be at least 0, got -1.\n",
         ),
         (
             ["extract", "photos", "f.h5", "--config", "none"],

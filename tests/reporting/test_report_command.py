@@ -158,7 +158,7 @@ def test_no_report_when_it_is_not_wanted(
 
 
 def test_a_run_without_a_model_is_reported_with_its_reasons(inputs: Path, tmp_path: Path) -> None:
-    strict = ("--mapping.min-matches", 5000, "--mapping.no-fallback")
+    strict = ("--mapping.min-matches", 5000, "--mapping.fallback-seeds", 0)
     status, told, complained = reconstruct(inputs, tmp_path, *strict)
     assert status == 1
     assert "report: 0 of 5 images registered, " in told

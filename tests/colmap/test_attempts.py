@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from silk_sfm.colmap.attempts import best_attempt
+
+
+class Registered:
+    """Stands for a model of so many photos."""
+
+    def __init__(self, n_images: int) -> None:
+        self.n_images = n_images
+
+    def num_reg_images(self) -> int:
+        return self.n_images
+
+    def num_points3D(self) -> int:
+        return 10 * self.n_images
+
+
+class Attempts:
+    """Comes to the next of `found` each time; `told` is how they were called."""
+
+    def __init__(self, *found: list[int]) -> None:
+        self.found = iter(found)
+        self.told: list[tuple[str, int]] = []
+
+    def __call__(self, mapper: str, seed: int) -> list[Registered]:
+        self.told.append((mapper, seed))
+        return [Registered(n_images) for n_images in next(self.found)]
+
+    def best(self, seeds: range) -> list[int]:
+        models = best_attempt(self, ("incremental", "global"), seeds, 10)  # type: ignore[arg-type]
+        return [model.num_reg_images() for model in models]
+
+
+@pytest.mark.parametrize(
+    ("found", "kept", "n_tried"),
+    [
+        (([6],), [6], 1),
+        (([4, 3],), [4, 3], 1),
+        (([2], [9]), [9], 2),
+        (([], [3], [2, 5]), [2, 5], 3),
+        (([4], [3, 3]), [4], 2),
+        (([2], [], [4], [3]), [4], 4),
+        (([], [], [], []), [], 4),
+    ],
+)
+def test_attempts_end_with_half_of_the_photos(
+    found: tuple[list[int], ...], kept: list[int], n_tried: int
+) -> None:
+    attempts = Attempts(*found)
+    assert attempts.best(range(7, 9)) == kept
+    order = [("incremental", 7), ("global", 7), ("incremental", 8), ("global", 8)]
+    assert attempts.told == order[:n_tried]
+
+
+def test_every_further_attempt_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert Attempts([2], [3], [2]).best(range(7, 8)) == [3]
+    assert caplog.messages == [
+        "The incremental mapper registered 2 of 10 photos; trying the global one with seed 7."
+    ]
