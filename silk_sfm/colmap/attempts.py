@@ -26,8 +26,9 @@ def best_attempt(
     attempt: makes the models of a mapper and a seed
     mappers: names; all of them are tried with a seed before the next seed
 
-    An incremental model can start from a bad pair and die with two photos. The global mapper has
-    no first pair, but with few matches its rotations are a matter of luck as well.
+    An incremental model can start from a bad pair and die with two photos, or find no pair that is
+    wide enough. The global mapper has no first pair, but with few matches its rotations are a
+    matter of luck.
     """
     best: Models = []
     n_registered = 0

@@ -25,6 +25,7 @@ from silk_sfm.options import check_at_least, neutral
 
 Mapper = Literal["incremental", "global", "hierarchical"]
 OnImage = Callable[[int], None]
+RELAXED_ANGLE = 4.0  # degrees between the rays of a first pair; COLMAP asks for 16
 SMALL_SCENE = 0.8  # of the images: no model has to be larger than that
 
 
@@ -36,8 +37,9 @@ class MappingOptions:
     """incremental: one photo after the other, the most tried. global: all at once (GLOMAP), faster
     on many photos. hierarchical: incremental in overlapping groups, for thousands of photos."""
     fallback_seeds: int = 3
-    """When the incremental mapper registers fewer than half of the photos, the global one tries,
-    then both with the next seed, up to so many seeds; the largest model is kept. 0: no such try."""
+    """When the incremental mapper registers fewer than half of the photos, it tries again with
+    first pairs of small angles and forward motion, then the global one tries; then all with the
+    next seed, up to so many seeds. The largest model is kept. 0: none of this."""
     refine_intrinsics: bool | None = None
     """Refine focal length and distortion. Not set: unless the intrinsics are known."""
     refine_principal_point: bool = False
@@ -148,6 +150,9 @@ def _map(
     """The models, adjusted and without photos that nothing holds; the largest first."""
     makers: dict[str, Callable[[pycolmap.IncrementalPipelineOptions], Models]] = {
         "incremental": lambda single: _map_incrementally(database, single, on_image),
+        "relaxed incremental": lambda single: _map_incrementally(
+            database, _from_any_pair(single), on_image
+        ),
         "global": lambda single: _map_globally(database, _global_options(single)),
         "hierarchical": lambda single: map_in_groups(
             database, _hierarchical_options(options, single)
@@ -166,7 +171,8 @@ def _map(
     if options.mapper != "incremental" or not options.fallback_seeds:
         return attempt(options.mapper, options.seed)
     seeds = range(options.seed, options.seed + options.fallback_seeds)
-    return best_attempt(attempt, ("incremental", "global"), seeds, n_images)
+    mappers = "incremental", "relaxed incremental", "global"
+    return best_attempt(attempt, mappers, seeds, n_images)
 
 
 def _map_incrementally(
@@ -214,6 +220,15 @@ def _incremental_options(
     chosen.mapper.init_min_num_inliers = options.init_min_matches
     chosen.triangulation.ignore_two_view_tracks = n_images > MIN_IMAGES  # two photos have no others
     return chosen
+
+
+def _from_any_pair(
+    single: pycolmap.IncrementalPipelineOptions,
+) -> pycolmap.IncrementalPipelineOptions:
+    """For photos of a camera that moves forward: first pairs that see little from the side."""
+    single.mapper.init_max_forward_motion = 1.0
+    single.mapper.init_min_tri_angle = RELAXED_ANGLE
+    return single
 
 
 def _hierarchical_options(

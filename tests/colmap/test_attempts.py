@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
+import pycolmap
 import pytest
+from many_view_scene import TRUE, many_view_scene
 
+from silk_sfm.colmap import mapping
 from silk_sfm.colmap.attempts import best_attempt
+from silk_sfm.colmap.database import write_database
+from silk_sfm.colmap.mapping import RELAXED_ANGLE, MappingOptions, run_mapper
+from silk_sfm.errors import ReconstructionError
+
+SCENE = many_view_scene(n_images=6, n_points=50)
 
 
 class Registered:
@@ -62,4 +71,40 @@ def test_every_further_attempt_is_told(caplog: pytest.LogCaptureFixture) -> None
         assert Attempts([2], [3], [2]).best(range(7, 8)) == [3]
     assert caplog.messages == [
         "The incremental mapper registered 2 of 10 photos; trying the global one with seed 7."
+    ]
+
+
+def test_every_mapper_tries_with_every_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, int, float, float]] = []
+
+    def incrementally(
+        database: Path, options: pycolmap.IncrementalPipelineOptions, _: None
+    ) -> list[object]:
+        first = options.mapper
+        motion, angle = first.init_max_forward_motion, first.init_min_tri_angle
+        tried.append(("incremental", options.random_seed, motion, angle))
+        return []
+
+    def globally(database: Path, options: pycolmap.GlobalPipelineOptions) -> list[object]:
+        tried.append(("global", options.random_seed, 0.0, 0.0))
+        return []
+
+    monkeypatch.setattr(mapping, "_map_incrementally", incrementally)
+    monkeypatch.setattr(mapping, "_map_globally", globally)
+    cameras, keypoints = SCENE.cameras(TRUE), SCENE.keypoints.__getitem__
+    write_database(tmp_path / "d.db", SCENE.names, cameras, keypoints, SCENE.pairs("essential"))
+    options = MappingOptions(seed=5, fallback_seeds=2)
+    with pytest.raises(ReconstructionError, match="made no model of 6 images"):
+        run_mapper(tmp_path / "d.db", tmp_path, tmp_path, options, True)
+    usual = pycolmap.IncrementalMapperOptions()
+    assert tried == [
+        attempt
+        for seed in (5, 6)
+        for attempt in (
+            ("incremental", seed, usual.init_max_forward_motion, usual.init_min_tri_angle),
+            ("incremental", seed, 1.0, RELAXED_ANGLE),
+            ("global", seed, 0.0, 0.0),
+        )
     ]
