@@ -11,9 +11,10 @@ ROOT = Path(__file__).parents[1]
 def test_package_data() -> None:
     package = files("silk_sfm")
     assert (package / "py.typed").is_file()
-    assert (package / "data" / "silk-pvgg-4.safetensors").is_file()
-    assert (package / "data" / "silk-pvgg-4.md").is_file()
-    for name in ("silk", "silk_paper", "imc2022"):
+    for weights in ("silk-pvgg-4", "silk-pvgg-micro"):
+        assert (package / "data" / f"{weights}.safetensors").is_file()
+        assert (package / "data" / f"{weights}.md").is_file()
+    for name in ("silk", "silk_micro", "silk_paper", "imc2022"):
         assert (package / "configs" / f"{name}.toml").is_file()
         assert (ROOT / "configs" / f"{name}.toml").is_file()
 

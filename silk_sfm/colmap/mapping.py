@@ -26,6 +26,7 @@ from silk_sfm.options import check_at_least, neutral
 Mapper = Literal["incremental", "global", "hierarchical"]
 OnImage = Callable[[int], None]
 RELAXED_ANGLE = 4.0  # degrees between the rays of a first pair; COLMAP asks for 16
+QUICKLY_MAPPED = 200  # photos: another attempt takes seconds to minutes
 SMALL_SCENE = 0.8  # of the images: no model has to be larger than that
 
 
@@ -39,7 +40,8 @@ class MappingOptions:
     fallback_seeds: int = 3
     """When the incremental mapper registers fewer than half of the photos, it tries again with
     first pairs of small angles and forward motion, then the global one tries; then all with the
-    next seed, up to so many seeds. The largest model is kept. 0: none of this."""
+    next seed, up to so many seeds (more than 200 photos: one). The largest model is kept. 0: none
+    of this."""
     refine_intrinsics: bool | None = None
     """Refine focal length and distortion. Not set: unless the intrinsics are known."""
     refine_principal_point: bool = False
@@ -170,7 +172,8 @@ def _map(
 
     if options.mapper != "incremental" or not options.fallback_seeds:
         return attempt(options.mapper, options.seed)
-    seeds = range(options.seed, options.seed + options.fallback_seeds)
+    n_seeds = options.fallback_seeds if n_images <= QUICKLY_MAPPED else 1
+    seeds = range(options.seed, options.seed + n_seeds)
     mappers = "incremental", "relaxed incremental", "global"
     return best_attempt(attempt, mappers, seeds, n_images)
 

@@ -34,8 +34,9 @@ class SilkOptions(DetectionOptions):
     """SiLK: which weights, and which of their detections become keypoints."""
 
     weights: str = neutral("silk")  # a store names them by their digest
-    """A .safetensors or .ckpt file, or a name: `silk` (ours, in the package, Apache-2.0), or the
-    authors' `pvgg-4`, `pvgg-1`, `pvgg-micro`, `coco-rgb-aug` (GPL-3.0, fetched when first used)."""
+    """A .safetensors or .ckpt file, or a name: `silk`, or the small and fast `silk-micro` (ours, in
+    the package, Apache-2.0), or the authors' `pvgg-4`, `pvgg-1`, `pvgg-micro`, `coco-rgb-aug`
+    (GPL-3.0, fetched when first used)."""
     padding: Literal[0, 1] = 0
     """Of the convolutions: 0 finds nothing within 9 px (pvgg-4) of the border, 1 finds keypoints up
     to the border, less repeatable ones there."""

@@ -25,11 +25,14 @@ from silk_sfm.files import whole_file
 log = logging.getLogger(__name__)
 
 DEFAULT_WEIGHTS = "silk"
-"""Our own weights, Apache-2.0; `silk_sfm/data/silk-pvgg-4.md` describes them."""
 
 BUNDLED_LICENCE = "Apache-2.0, in the package"
 
-BUNDLED = {DEFAULT_WEIGHTS: "silk-pvgg-4.safetensors"}
+BUNDLED = {
+    DEFAULT_WEIGHTS: "silk-pvgg-4.safetensors",
+    "silk-micro": "silk-pvgg-micro.safetensors",
+}
+"""Our own weights, Apache-2.0; a file of the same name that ends in .md describes each."""
 
 AUTHORS_URL = "https://dl.fbaipublicfiles.com/silk/assets/models/silk/"
 AUTHORS_LICENCE = "GPL-3.0 (published with the repository facebookresearch/silk)"

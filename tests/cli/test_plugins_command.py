@@ -16,7 +16,10 @@ def test_weights_and_descriptors_are_shown(capsys: pytest.CaptureFixture[str]) -
     text = " ".join(shown.split())
     assert "weights: keynet, orinet, hardnet: MIT descriptor: 128 numbers" in text
     assert "dedode-B-SO2: MIT descriptor: 256 numbers; also at keypoints of others" in text
-    assert "weights: silk: Apache-2.0, in the package; pvgg-4, pvgg-1, pvgg-micro, " in text
+    assert (
+        "weights: silk, silk-micro: Apache-2.0, in the package; pvgg-4, pvgg-1, pvgg-micro, "
+        in text
+    )
     assert "descriptor: 128 numbers, 32 of pvgg-micro; also at keypoints of others" in text
     assert "weights: aliked-t16, aliked-n16, aliked-n16rot, aliked-n32: BSD-3-Clause desc" in text
     assert {"sift", "lightglue", "magsac"} <= set(lines)

@@ -74,8 +74,9 @@ def test_every_further_attempt_is_told(caplog: pytest.LogCaptureFixture) -> None
     ]
 
 
+@pytest.mark.parametrize(("quickly_mapped", "seeds"), [(6, (5, 6)), (5, (5,))])
 def test_every_mapper_tries_with_every_seed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quickly_mapped: int, seeds: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[tuple[str, int, float, float]] = []
 
@@ -91,6 +92,7 @@ def test_every_mapper_tries_with_every_seed(
         tried.append(("global", options.random_seed, 0.0, 0.0))
         return []
 
+    monkeypatch.setattr(mapping, "QUICKLY_MAPPED", quickly_mapped)
     monkeypatch.setattr(mapping, "_map_incrementally", incrementally)
     monkeypatch.setattr(mapping, "_map_globally", globally)
     cameras, keypoints = SCENE.cameras(TRUE), SCENE.keypoints.__getitem__
@@ -101,7 +103,7 @@ def test_every_mapper_tries_with_every_seed(
     usual = pycolmap.IncrementalMapperOptions()
     assert tried == [
         attempt
-        for seed in (5, 6)
+        for seed in seeds
         for attempt in (
             ("incremental", seed, usual.init_max_forward_motion, usual.init_min_tri_angle),
             ("incremental", seed, 1.0, RELAXED_ANGLE),

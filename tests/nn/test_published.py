@@ -142,7 +142,7 @@ def test_missing_file(tmp_path: Path) -> None:
             find_weights(source)
         assert str(error.value) == (
             f"No weights {source}: {found}. Give a .safetensors or .ckpt file, or one of the "
-            "names silk, pvgg-4, pvgg-1, pvgg-micro, coco-rgb-aug."
+            "names silk, silk-micro, pvgg-4, pvgg-1, pvgg-micro, coco-rgb-aug."
         )
 
 

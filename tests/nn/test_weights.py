@@ -162,12 +162,14 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_bundled_weights() -> None:
-    network = load_silk("silk")
-    assert architecture_name(network.architecture) == "pvgg-4"
-    metadata = read_metadata(find_weights("silk"))
+@pytest.mark.parametrize(
+    ("name", "architecture"), [("silk", "pvgg-4"), ("silk-micro", "pvgg-micro")]
+)
+def test_bundled_weights(name: str, architecture: str) -> None:
+    assert architecture_name(load_silk(name).architecture) == architecture
+    metadata = read_metadata(find_weights(name))
     assert metadata["licence"] == "Apache-2.0" and metadata["training_padding"] == "0"
-    assert find_weights("silk").with_suffix(".md").read_text().startswith("# silk-pvgg-4\n")
+    assert find_weights(name).with_suffix(".md").read_text().startswith(f"# silk-{architecture}\n")
 
 
 def test_bundled_weights_are_the_trained_ones() -> None:

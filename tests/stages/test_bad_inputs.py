@@ -12,7 +12,7 @@ from small_extraction import extract
 
 
 def test_weights_that_are_none(inputs: Path, tmp_path: Path) -> None:
-    names = "silk, pvgg-4, pvgg-1, pvgg-micro, coco-rgb-aug"
+    names = "silk, silk-micro, pvgg-4, pvgg-1, pvgg-micro, coco-rgb-aug"
     photos, store = inputs / "photos", tmp_path / "f.h5"
     missing, text = tmp_path / "none.safetensors", tmp_path / "text.safetensors"
     text.write_text("hello, no weights here")

@@ -336,7 +336,9 @@ def test_typical_count() -> None:
 # ---------- recipes as files ----------
 
 
-@pytest.mark.parametrize("name", ["silk", "silk_paper", "imc2022", "sift", "silk_hpatches"])
+@pytest.mark.parametrize(
+    "name", ["silk", "silk_micro", "silk_paper", "imc2022", "sift", "silk_hpatches"]
+)
 def test_recipes_are_read_as_they_were_written(name: str, tmp_path: Path) -> None:
     made = Recipe.read(name)
     write_recipe(made, tmp_path / "copy.toml", "made by a test,\nin two lines")
