@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 
 import pycolmap
 
@@ -33,18 +34,17 @@ def best_attempt(
     best: Models = []
     n_registered = 0
     tried = ""
-    for seed in seeds:
-        for mapper in mappers:
-            if tried:
-                log.warning(
-                    "The %s mapper registered %d of %d photos; trying the %s one with seed %d.",
-                    *(tried, n_registered, n_images, mapper, seed),
-                )
-            models = attempt(mapper, seed)
-            best = max(best, models, key=_largest)
-            tried, n_registered = mapper, sum(map(_n_images, models))
-            if n_registered >= MIN_SHARE * n_images:
-                return best
+    for seed, mapper in product(seeds, mappers):
+        if tried:
+            log.warning(
+                "The %s mapper registered %d of %d photos; trying the %s one with seed %d.",
+                *(tried, n_registered, n_images, mapper, seed),
+            )
+        models = attempt(mapper, seed)
+        best = max(best, models, key=_largest)
+        tried, n_registered = mapper, sum(size(model)[0] for model in models)
+        if n_registered >= MIN_SHARE * n_images:
+            break
     return best
 
 
@@ -55,8 +55,3 @@ def size(model: pycolmap.Reconstruction) -> tuple[int, int]:
 
 def _largest(models: Models) -> tuple[int, int]:
     return max(map(size, models), default=(0, 0))
-
-
-def _n_images(model: pycolmap.Reconstruction) -> int:
-    n_images: int = model.num_reg_images()
-    return n_images

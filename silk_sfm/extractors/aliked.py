@@ -44,8 +44,7 @@ class AlikedOptions:
         check_at_least("top_k", self.top_k, 0)
         if not 0 <= self.threshold < 1:
             raise ConfigError(f"threshold must lie in [0, 1), got {self.threshold}.")
-        if self.nms_radius < 1:
-            raise ConfigError(f"nms_radius must be at least 1, got {self.nms_radius}.")
+        check_at_least("nms_radius", self.nms_radius, 1)
 
 
 class Aliked:

@@ -16,6 +16,7 @@ from silk_sfm.errors import ConfigError
 from silk_sfm.extractors.inputs import check_keypoints
 from silk_sfm.features import LocalFeatures
 from silk_sfm.images import check_grey
+from silk_sfm.options import check_at_least
 from silk_sfm.plugins import About
 
 RADIUS_PX = 15.0
@@ -44,8 +45,7 @@ class DaisyOptions:
     """Pixels between corners at least."""
 
     def __post_init__(self) -> None:
-        if self.top_k < 1:
-            raise ConfigError(f"top_k must be at least 1, got {self.top_k}.")
+        check_at_least("top_k", self.top_k, 1)
         if not 0 < self.quality < 1:
             raise ConfigError(f"quality must lie in (0, 1), got {self.quality}.")
         if not 0 <= self.min_distance < float("inf"):

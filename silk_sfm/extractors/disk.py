@@ -9,7 +9,6 @@ import kornia.feature
 import numpy as np
 import torch
 
-from silk_sfm.errors import ConfigError
 from silk_sfm.extractors.inputs import has_nothing
 from silk_sfm.extractors.tensors import local_features, rgb_batch
 from silk_sfm.features import LocalFeatures
@@ -40,8 +39,7 @@ class DiskOptions:
 
     def __post_init__(self) -> None:
         check_at_least("top_k", self.top_k, 0)
-        if self.nms_radius < 1:
-            raise ConfigError(f"nms_radius must be at least 1, got {self.nms_radius}.")
+        check_at_least("nms_radius", self.nms_radius, 1)
 
 
 class Disk:

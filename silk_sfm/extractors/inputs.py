@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from silk_sfm.errors import ConfigError, ImageError
+from silk_sfm.options import check_at_least
 from silk_sfm.shapes import check_dtypes, check_shapes
 
 SMALLEST_WINDOW = 64 * 64
@@ -36,10 +37,8 @@ def has_nothing(image: np.ndarray, smallest_side: int) -> bool:
 
 def check_numbers(top_k: int, window_pixels: int) -> None:
     """Raises ConfigError when an option that the extractors share is out of its range."""
-    if top_k < 0:
-        raise ConfigError(f"top_k must be at least 0, got {top_k}.")
-    if window_pixels < SMALLEST_WINDOW:
-        raise ConfigError(f"window_pixels must be at least {SMALLEST_WINDOW}, got {window_pixels}.")
+    check_at_least("top_k", top_k, 0)
+    check_at_least("window_pixels", window_pixels, SMALLEST_WINDOW)
 
 
 def check_share(name: str, value: float) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from silk_sfm.errors import ConfigError
 from silk_sfm.extractors.inputs import has_nothing
 from silk_sfm.extractors.tensors import grey_batch, local_features
 from silk_sfm.features import LocalFeatures
@@ -23,7 +22,7 @@ from silk_sfm.nn.library_weights import (
     load_library,
 )
 from silk_sfm.nn.published import find_weights, offer
-from silk_sfm.options import neutral
+from silk_sfm.options import check_at_least, neutral
 from silk_sfm.plugins import About
 
 SMALLEST_SIDE = 64
@@ -49,8 +48,7 @@ class KeynetOptions:
     """Describe without turning to OriNet's direction, which is not needed then."""
 
     def __post_init__(self) -> None:
-        if self.top_k < 1:
-            raise ConfigError(f"top_k must be at least 1, got {self.top_k}.")
+        check_at_least("top_k", self.top_k, 1)
 
 
 class Keynet:

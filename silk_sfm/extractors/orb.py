@@ -37,8 +37,7 @@ class OrbOptions:
         check_at_least("top_k", self.top_k, 0)
         if not 1 < self.scale_factor < float("inf"):
             raise ConfigError(f"scale_factor must be above 1, got {self.scale_factor}.")
-        if self.n_levels < 1:
-            raise ConfigError(f"n_levels must be at least 1, got {self.n_levels}.")
+        check_at_least("n_levels", self.n_levels, 1)
         if not 0 <= self.fast_threshold <= 255:
             raise ConfigError(f"fast_threshold must lie in 0..255, got {self.fast_threshold}.")
 

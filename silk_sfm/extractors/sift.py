@@ -39,8 +39,7 @@ class SiftOptions:
 
     def __post_init__(self) -> None:
         check_at_least("top_k", self.top_k, 0)
-        if self.n_octave_layers < 1:
-            raise ConfigError(f"n_octave_layers must be at least 1, got {self.n_octave_layers}.")
+        check_at_least("n_octave_layers", self.n_octave_layers, 1)
         for name in ("contrast_threshold", "edge_threshold", "sigma"):
             value = getattr(self, name)
             if not 0 < value < float("inf"):

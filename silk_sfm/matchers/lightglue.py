@@ -18,6 +18,7 @@ from silk_sfm.matchers.inputs import descriptor_tensors
 from silk_sfm.nn.library_weights import LIGHTGLUE, load_tensors
 from silk_sfm.nn.published import find_weights, offer
 from silk_sfm.nn.state import read_state
+from silk_sfm.options import check_at_least
 from silk_sfm.plugins import About
 
 Features = Literal[
@@ -49,8 +50,7 @@ class LightGlueOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < 1:
             raise ConfigError(f"threshold must lie in [0, 1), got {self.threshold}.")
-        if self.max_keypoints < 0:
-            raise ConfigError(f"max_keypoints must be at least 0, got {self.max_keypoints}.")
+        check_at_least("max_keypoints", self.max_keypoints, 0)
 
 
 class LightGlue:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from silk_sfm.colmap.exchange import CAMERA_FILES, ColmapContent, read_colmap, write_cameras
-from silk_sfm.errors import ConfigError, ReconstructionError
+from silk_sfm.errors import ReconstructionError
 from silk_sfm.files import whole_file
+from silk_sfm.options import check_at_least
 from silk_sfm.pairs import PairList
 
 IMAGE_LIST, PAIRS = "image_list.txt", "pairs.txt"
@@ -22,8 +23,7 @@ class ImportOptions:
     points in a model."""
 
     def __post_init__(self) -> None:
-        if self.least_shared < 1:
-            raise ConfigError(f"least_shared must be at least 1, got {self.least_shared}.")
+        check_at_least("least_shared", self.least_shared, 1)
 
 
 @dataclass(frozen=True)

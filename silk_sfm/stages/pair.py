@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from silk_sfm.errors import ConfigError, PairError
+from silk_sfm.options import check_at_least
 from silk_sfm.pair_rows import (
     PairRows,
     all_rows,
@@ -97,8 +98,7 @@ class PairOptions:
     def _check_numbers(self) -> None:
         if self.window < 1 or self.loop_every < 0 or self.loop_window < 0:
             raise ConfigError("window must be at least 1, loop_every and loop_window at least 0.")
-        if self.similar < 1:
-            raise ConfigError(f"similar must be at least 1, got {self.similar}.")
+        check_at_least("similar", self.similar, 1)
         if self.loop_similar < 0 or self.nearest < 0:
             raise ConfigError("loop_similar and nearest must be at least 0.")
         if self.loop_similar and not self.loop_every:

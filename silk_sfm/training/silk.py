@@ -18,6 +18,7 @@ from silk_sfm.nn.architecture import ARCHITECTURES
 from silk_sfm.nn.published import find_weights
 from silk_sfm.nn.silk import SilkNetwork
 from silk_sfm.nn.weights import WeightsCard, load_silk, save_silk
+from silk_sfm.options import check_at_least
 from silk_sfm.training.correspondences import mutual_correspondences, warp_cells
 from silk_sfm.training.losses import LossOptions, silk_loss
 from silk_sfm.training.method import Lesson
@@ -42,8 +43,7 @@ class ModelOptions:
     """Weights to start from, a name or a file. Empty: from scratch."""
 
     def __post_init__(self) -> None:
-        if self.descriptor_size < 0:
-            raise ConfigError(f"descriptor-size must be at least 0, got {self.descriptor_size}.")
+        check_at_least("descriptor-size", self.descriptor_size, 0)
         if self.start and self.descriptor_size:
             raise ConfigError(
                 "descriptor-size cannot be changed when training goes on from `start`."
