@@ -16,6 +16,8 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5p, h5s, h5t
 
 DEFLATE_LEVEL = 1
+DATASET = h5p.DATASET_CREATE
+HEADER_BYTES = 64
 T = TypeVar("T")
 
 
@@ -50,9 +52,13 @@ def add_external_link(group: h5g.GroupID, name: str, file: str, path: str) -> No
 
 def external_target(group: h5g.GroupID, path: str) -> tuple[str, str] | None:
     """File and path that an external link leads to; None when it is another link or none."""
-    if not is_external(group, path):
+    try:
+        value = group.links.get_val(path.encode())
+    except (RuntimeError, TypeError):  # what h5py raises without such a link, and for a real member
         return None
-    file, target = group.links.get_val(path.encode())
+    if isinstance(value, bytes):  # a link to somewhere in the same file
+        return None
+    file, target = value
     return file.decode(), target.decode()
 
 
@@ -114,12 +120,11 @@ def links_called(root: h5g.GroupID, name: str) -> list[tuple[str, bool]]:
 
 def write_array(group: h5g.GroupID, name: str, array: np.ndarray) -> h5d.DatasetID:
     """Write an array of any shape as it is."""
-    properties = _without_times(h5p.DATASET_CREATE)
-    dataset = h5d.create(
-        group, name.encode(), _file_type(array.dtype), _space(array.shape), properties
-    )
+    properties = _in_header() if array.nbytes <= HEADER_BYTES else _without_times(DATASET)
+    kind = _type(array.dtype)
+    dataset = h5d.create(group, name.encode(), kind, _space(array.shape), properties)
     if array.size:
-        dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array))
+        dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), kind)
     return dataset
 
 
@@ -131,13 +136,8 @@ def write_compressed(group: h5g.GroupID, name: str, array: np.ndarray) -> None:
     if not array.size:
         write_array(group, name, array)
         return
-    properties = _without_times(h5p.DATASET_CREATE).copy()
-    properties.set_chunk(array.shape)
-    properties.set_shuffle()
-    properties.set_deflate(DEFLATE_LEVEL)
-    dataset = h5d.create(
-        group, name.encode(), _file_type(array.dtype), _space(array.shape), properties
-    )
+    kind, shape = _type(array.dtype), array.shape
+    dataset = h5d.create(group, name.encode(), kind, _space(shape), _deflated_chunks(shape))
     dataset.write_direct_chunk((0,), _deflated(array))
 
 
@@ -148,31 +148,38 @@ def _deflated(array: np.ndarray) -> bytes:
     return packer.compress(planes.tobytes()) + packer.flush()
 
 
-def read_array(group: h5g.GroupID, name: str) -> np.ndarray:
-    """Read an array. Raises KeyError when there is none."""
-    return read_dataset(h5d.open(group, name.encode()))
+def read_array(group: h5g.GroupID, name: str, dtype: np.dtype | None = None) -> np.ndarray:
+    """Read an array, in `dtype` or its own. Raises KeyError when there is none."""
+    return read_dataset(h5d.open(group, name.encode()), dtype)
 
 
-def read_dataset(dataset: h5d.DatasetID) -> np.ndarray:
-    """Read all of an open dataset."""
-    array = np.empty(dataset.shape, dataset.dtype)
+def read_dataset(dataset: h5d.DatasetID, dtype: np.dtype | None = None) -> np.ndarray:
+    """Read all of an open dataset, in `dtype` or its own (which takes as long to find out)."""
+    array = np.empty(dataset.shape, dataset.dtype if dtype is None else dtype)
     if array.size:
-        dataset.read(h5s.ALL, h5s.ALL, array)
+        dataset.read(h5s.ALL, h5s.ALL, array, _type(array.dtype))
     return array
 
 
 def write_attribute(owner: h5g.GroupID | h5d.DatasetID, name: str, value: np.ndarray | str) -> None:
     """Write a text, or an array; one of shape () becomes a number."""
     array = np.array(value, object) if isinstance(value, str) else value
-    kind = _text_type() if isinstance(value, str) else _file_type(array.dtype)
-    h5a.create(owner, name.encode(), kind, _space(array.shape)).write(array)
+    is_text = isinstance(value, str)
+    kind = _text_type() if is_text else _type(array.dtype)
+    attribute = h5a.create(owner, name.encode(), kind, _space(array.shape))
+    attribute.write(array, None if is_text else kind)
 
 
-def read_attribute(owner: h5g.GroupID | h5d.DatasetID, name: str) -> np.ndarray:
-    """The array of an attribute, of shape () for a number. Raises KeyError when there is none."""
+def read_attribute(
+    owner: h5g.GroupID | h5d.DatasetID, name: str, dtype: np.dtype | None = None
+) -> np.ndarray:
+    """The array of an attribute, in `dtype` or its own; of shape () for a number.
+
+    Raises KeyError when there is none.
+    """
     attribute = h5a.open(owner, name.encode())
-    array = np.empty(attribute.shape, attribute.dtype)
-    attribute.read(array)
+    array = np.empty(attribute.shape, attribute.dtype if dtype is None else dtype)
+    attribute.read(array, None if array.dtype.hasobject else _type(array.dtype))
     return array
 
 
@@ -196,6 +203,23 @@ def _without_times(kind: h5p.PropClassID) -> h5p.PropOCID:
 
 
 @cache
+def _in_header() -> h5p.PropOCID:
+    """Small arrays lie where they are described: one place less to look for."""
+    properties = _without_times(DATASET).copy()
+    properties.set_layout(h5d.COMPACT)
+    return properties
+
+
+@lru_cache(maxsize=256)
+def _deflated_chunks(shape: tuple[int, ...]) -> h5p.PropOCID:
+    properties = _without_times(DATASET).copy()
+    properties.set_chunk(shape)
+    properties.set_shuffle()
+    properties.set_deflate(DEFLATE_LEVEL)
+    return properties
+
+
+@cache
 def _utf8() -> h5p.PropLCID:
     properties = h5p.create(h5p.LINK_CREATE)
     properties.set_char_encoding(h5t.CSET_UTF8)
@@ -208,7 +232,7 @@ def _space(shape: tuple[int, ...]) -> h5s.SpaceID:
 
 
 @cache
-def _file_type(dtype: np.dtype) -> h5t.TypeID:
+def _type(dtype: np.dtype) -> h5t.TypeID:
     return h5t.py_create(dtype, logical=True)
 
 

@@ -35,12 +35,14 @@ from silk_sfm.store.arrays import (
     write_array,
     write_attribute,
 )
+from silk_sfm.store.descriptors import columns, rows
 from silk_sfm.store.hdf5 import Closing, LinkedFile
 from silk_sfm.store.pieces import Piece
 from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
 
 Precision = Literal["float16", "float32"]
+FLOAT32, FLOAT64, INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 TURNED = ("descriptors_90", "descriptors_180", "descriptors_270")
 
 
@@ -78,7 +80,7 @@ class FeatureStore(Closing):
             return LocalFeatures(
                 keypoints=xy,
                 scores=np.zeros(len(xy), np.float32) if scores is None else scores,
-                descriptors=_rows_first(read_array(group, "descriptors")),
+                descriptors=rows(read_array(group, "descriptors")),
                 image_size=self._image_size(name, group),
                 uncertainty=_uncertainty(keypoints),
                 scales=_optional(group, "scales"),
@@ -105,7 +107,7 @@ class FeatureStore(Closing):
     def _image_size(self, name: str, group: h5g.GroupID) -> tuple[int, int]:
         if not has_link(group, "image_size"):
             raise StoreError(f"{self.path}: features of `{name}` are damaged: no `image_size`.")
-        width, height = read_array(group, "image_size")
+        width, height = read_array(group, "image_size", INT64)
         return int(width), int(height)
 
     def count(self, name: str) -> int:
@@ -161,12 +163,11 @@ class FeatureWriter(ShardWriter[LocalFeatures, IndexedImage]):
     def _fill(self, group: h5g.GroupID, value: LocalFeatures) -> IndexedImage:
         keypoints = write_array(group, "keypoints", value.keypoints)
         write_attribute(keypoints, "uncertainty", np.array(value.uncertainty, np.float32))
-        descriptors = value.descriptors.T.astype(self._descriptor_dtype, order="C")  # (D, N): hloc
-        write_array(group, "descriptors", descriptors)
+        write_array(group, "descriptors", columns(value.descriptors, self._descriptor_dtype))
         optional = {"scales": value.scales, "oris": value.orientations}
         if value.turned is not None:
-            turned = value.turned.swapaxes(1, 2).astype(self._descriptor_dtype, order="C")
-            optional |= dict(zip(TURNED, turned, strict=True))  # each (D, N)
+            turned = [columns(each, self._descriptor_dtype) for each in value.turned]
+            optional |= dict(zip(TURNED, turned, strict=True))
         given = {name: array for name, array in optional.items() if array is not None}
         for name, array in {"scores": value.scores, **given}.items():
             write_array(group, name, array)
@@ -177,7 +178,7 @@ class FeatureWriter(ShardWriter[LocalFeatures, IndexedImage]):
     def _read_entry(self, root: h5g.GroupID, key: str) -> IndexedImage:
         group = open_group(root, key)
         members = [name for name in member_names(group) if name != "image_size"]
-        return IndexedImage(read_array(group, "image_size"), tuple(members))
+        return IndexedImage(read_array(group, "image_size", INT64), tuple(members))
 
     def _link(self, index: h5g.GroupID, key: str, shard: str, entry: IndexedImage) -> None:
         """A real group with the real `image_size`: hloc lists images by walking over datasets."""
@@ -197,29 +198,24 @@ class FeatureWriter(ShardWriter[LocalFeatures, IndexedImage]):
 
 
 def _positions(keypoints: h5d.DatasetID) -> np.ndarray:
-    return np.ascontiguousarray(read_dataset(keypoints)[:, :2], np.float32)
+    return np.ascontiguousarray(read_dataset(keypoints, FLOAT32)[:, :2])
 
 
 def _uncertainty(keypoints: h5d.DatasetID) -> float:
     if not has_attribute(keypoints, "uncertainty"):
         return 1.0
-    return float(read_attribute(keypoints, "uncertainty"))
+    return float(read_attribute(keypoints, "uncertainty", FLOAT64))
 
 
 def _optional(group: h5g.GroupID, name: str) -> np.ndarray | None:
-    return np.asarray(read_array(group, name), np.float32) if has_link(group, name) else None
+    return read_array(group, name, FLOAT32) if has_link(group, name) else None
 
 
 def _turned(group: h5g.GroupID) -> np.ndarray | None:
     """(3, N, D) float32 descriptors of the turned image, where the store has them."""
     if not has_link(group, TURNED[0]):
         return None
-    return np.stack([_rows_first(read_array(group, name)) for name in TURNED])
-
-
-def _rows_first(descriptors: np.ndarray) -> np.ndarray:
-    """(D, N) of any precision -> (N, D) float32."""
-    return np.ascontiguousarray(descriptors.T, np.float32)
+    return np.stack([rows(read_array(group, name)) for name in TURNED])
 
 
 def feature_keys(root: h5g.GroupID) -> Iterator[str]:

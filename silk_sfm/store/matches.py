@@ -213,7 +213,7 @@ def encode_matches(group: h5g.GroupID, matches: Matches, n_keypoints: int) -> No
 
 def decode_matches(group: h5g.GroupID) -> Matches:
     """Read what `encode_matches` or hloc wrote, sorted by the keypoint of the first image."""
-    matches0 = read_array(group, "matches0")
+    matches0 = read_array(group, "matches0", np.dtype(np.int32))
     rows = np.flatnonzero(matches0 > -1)
     indices = np.empty((len(rows), 2), np.int32)
     indices[:, 0], indices[:, 1] = rows, matches0[rows]

@@ -56,7 +56,7 @@ from silk_sfm.store.shard_files import (
 
 FLUSH_SECONDS = 3.0
 """A killed run loses at most the results of this time."""
-SHARD_BYTES = 2**26
+SHARD_BYTES = 2**24
 """A shard of this size is written before its time: up to three are in memory."""
 INDEX_SHARE = 0.02
 """The index is rewritten so rarely that this takes at most this share of a run."""

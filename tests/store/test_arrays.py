@@ -32,6 +32,30 @@ def test_arrays_are_read_by_h5py_and_by_us(array: np.ndarray) -> None:
         np.testing.assert_array_equal(read, array)
 
 
+@pytest.mark.parametrize("stored", ["<i2", "<i8", ">f4", "<f8"])
+@pytest.mark.parametrize("wanted", ["int32", "float32", "float64"])
+def test_numbers_are_read_in_the_dtype_asked_for(stored: str, wanted: str) -> None:
+    array = np.array([[-1, 0, 300], [7, 8, 9]], stored)
+    with file_in_memory() as file:
+        file["it"] = array
+        file.attrs["number"] = array[0, 2]
+        read = arrays.read_array(file.id, "it", np.dtype(wanted))
+        number = arrays.read_attribute(file.id, "number", np.dtype(wanted))
+    assert (read.dtype, number.dtype, number.shape) == (wanted, wanted, ())
+    np.testing.assert_array_equal(read, array)
+    assert number == 300
+
+
+def test_links_tell_where_they_lead() -> None:
+    with file_in_memory() as file:
+        file.create_group("a")
+        file["soft"] = h5py.SoftLink("/a")
+        arrays.add_external_link(file.id, "out", "other.h5", "/b/c")
+        assert arrays.external_target(file.id, "out") == ("other.h5", "/b/c")
+        for path in ("a", "soft", "none", "none/x"):
+            assert arrays.external_target(file.id, path) is None
+
+
 @given(st.lists(st.integers(-1, 2**31 - 1), max_size=300), st.sampled_from(["int32", "int64"]))
 def test_compressed_arrays_are_plain_gzip(numbers: list[int], dtype: str) -> None:
     array = np.array(numbers, dtype)
