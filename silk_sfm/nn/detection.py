@@ -70,9 +70,29 @@ def detect_logits(logits: Tensor, options: DetectionOptions) -> Tensor:
 
 def _detect(scores: Tensor, options: DetectionOptions, threshold: float) -> Tensor:
     scores = remove_border(scores, options.border)
-    scores = suppress_neighbours(scores, options.nms_radius)
-    scores = limit_per_square(scores, options.spread, options.spread_cell)
-    return choose(scores, threshold, options.top_k, options.max_keypoints)
+    kept = _suppress_among_best(scores, options, threshold)
+    if kept is None:
+        kept = suppress_neighbours(scores, options.nms_radius)
+        kept = limit_per_square(kept, options.spread, options.spread_cell)
+    return choose(kept, threshold, options.top_k, options.max_keypoints)
+
+
+def _suppress_among_best(
+    scores: Tensor, options: DetectionOptions, threshold: float
+) -> Tensor | None:
+    """What suppression leaves of the best scores, if all keypoints are among them; else None.
+
+    Only a better score suppresses a cell: among the best alone the same ones are left as among all.
+    """
+    wanted = min(options.top_k, options.max_keypoints or options.top_k)
+    count = wanted * (2 * options.nms_radius + 1) ** 2 // 2  # photos need half of that
+    if options.nms_radius == 0 or options.spread > 0 or 2 * count > scores.numel():
+        return None
+    is_best = scores > threshold
+    if count > 0:
+        is_best |= scores >= scores.flatten().kthvalue(scores.numel() - count + 1).values
+    kept = suppress_neighbours(torch.where(is_best, scores, REMOVED), options.nms_radius)
+    return kept if int((kept > REMOVED).sum()) >= wanted else None
 
 
 def logit(probability: float) -> float:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from silk_sfm.nn.detection import (
     detect,
     detect_logits,
     limit_per_square,
+    logit,
     refine,
     remove_border,
     suppress_neighbours,
@@ -197,6 +200,63 @@ def greedy(scores: Tensor, radius: int) -> set[int]:
 def test_suppression_is_greedy(scores: Tensor, radius: int) -> None:
     kept = torch.nonzero(suppress_neighbours(scores, radius).flatten() > REMOVED)[:, 0]
     assert set(kept.tolist()) == greedy(scores, radius)
+
+
+selections = st.builds(
+    only,
+    nms_radius=st.integers(0, 4),
+    border=st.integers(0, 5),
+    threshold=st.sampled_from([0.2, 0.5, 0.62, 0.9, 1.0]),
+    top_k=st.integers(0, 30),
+    max_keypoints=st.none() | st.integers(1, 40),
+    spread=st.sampled_from([0, 0, 0, 2]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    height=st.integers(30, 60),
+    levels=st.sampled_from([3, 50, 10_000]),
+    options=selections,
+)
+def test_suppression_among_the_best_alone_changes_nothing(
+    seed: int, height: int, levels: int, options: DetectionOptions
+) -> None:
+    scores = random_scores(seed, height, 50, levels)
+    everything = remove_border(scores, options.border)
+    everything = suppress_neighbours(everything, options.nms_radius)
+    everything = limit_per_square(everything, options.spread, options.spread_cell)
+    threshold = logit(options.threshold)
+    slow = choose(everything, threshold, options.top_k, options.max_keypoints)
+    assert torch.equal(detect_logits(scores, options), slow)
+
+
+def test_wide_peaks_are_looked_at_until_there_are_enough() -> None:
+    around = torch.arange(-4, 5).abs()
+    pyramid = -torch.maximum(around[:, None], around).float()  # one keypoint in 81 cells
+    scores = torch.full((60, 60), REMOVED)
+    tops = [(5 + 10 * (i // 3), 5 + 10 * (i % 3)) for i in range(6)]
+    for i, (row, column) in enumerate(tops):
+        scores[row - 4 : row + 5, column - 4 : column + 5] = pyramid - 10 * i
+    options = only(nms_radius=4, top_k=6)
+    assert detection._suppress_among_best(scores, options, math.inf) is None
+    assert detect_logits(scores, options).tolist() == [60 * row + column for row, column in tops]
+
+
+@pytest.mark.parametrize("options", [only(4, top_k=20), only(2, threshold=0.7), only(3, top_k=5)])
+def test_of_most_maps_only_the_best_are_looked_at(
+    options: DetectionOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+
+    def suppress(scores: Tensor, radius: int) -> Tensor:
+        looked_at.append(int((scores > REMOVED).sum()))
+        return suppress_neighbours(scores, radius)
+
+    monkeypatch.setattr(detection, "suppress_neighbours", suppress)
+    detect_logits(random_scores(0, 100, 100, 10_000), options)
+    assert len(looked_at) == 1 and looked_at[0] < 2_000
 
 
 @settings(max_examples=40, deadline=None)
