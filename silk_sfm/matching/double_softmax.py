@@ -17,8 +17,9 @@ from silk_sfm.matching.tiles import MutualPairs, Similarity, row_tiles
 Tiles = Iterator[tuple[int, torch.Tensor]]
 """(first row, (R, M) tile) after (first row, tile)."""
 
-LOWEST_LISTED = 0.05
-"""From this threshold on a row has at most 20 candidates: few enough to list in one pass."""
+LOWEST_LISTED = 0.01
+"""From this threshold on a row has at most 100 candidates: few enough to list in one pass, in half
+of the time of two."""
 ROUNDING = 0.999
 """Candidates are taken from a little below the threshold, so that rounding loses none."""
 

@@ -60,7 +60,7 @@ def test_known_answer() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.001, 0.01, 0.05, 0.1, 1.0, 10.0])
-@pytest.mark.parametrize("threshold", [1e-30, 0.001, 0.1, 0.5])
+@pytest.mark.parametrize("threshold", [1e-30, 0.001, 0.02, 0.1, 0.5])
 def test_equals_the_dense_formula(temperature: float, threshold: float, small_tiles: None) -> None:
     a, b = overlapping(150, 170, seed=3)
     expected = dense_double_softmax(a, b, temperature, threshold)
@@ -74,7 +74,7 @@ def test_equals_the_dense_formula(temperature: float, threshold: float, small_ti
     st.integers(1, 60),
     st.integers(1, 60),
     st.sampled_from([0.01, 0.1, 1.0]),
-    st.sampled_from([1e-30, 0.06, 0.3]),
+    st.sampled_from([1e-30, 0.009, 0.01, 0.06, 0.3]),
     st.integers(0, 1000),
 )
 def test_equals_the_dense_formula_at_any_size(
@@ -104,6 +104,15 @@ def test_duplicate_descriptors_share_the_probability() -> None:
     pairs = double_softmax(a, a.repeat(2, 1), 0.01, 0.1)
     assert pairs.columns.tolist() == [0, 1, 2, 3], "the lowest index wins"
     torch.testing.assert_close(pairs.values, torch.full((4,), 0.5))
+
+
+@pytest.mark.parametrize("copies", [9, 99, 101])
+@pytest.mark.parametrize("threshold", [0.0099, 0.01])
+def test_as_many_candidates_as_a_row_can_have(copies: int, threshold: float) -> None:
+    a = 1.41 * torch.eye(5).repeat_interleave(copies, dim=0)
+    found = double_softmax(a, a, 0.01, threshold)
+    assert_same(found, dense_double_softmax(a, a, 0.01, threshold))
+    assert found.rows.tolist() == ([i * copies for i in range(5)] if copies < 11 else [])
 
 
 def test_empty_and_unchanged_arguments() -> None:
@@ -143,7 +152,7 @@ def test_memory_stays_far_below_the_matrix() -> None:
         a = torch.nn.functional.normalize(torch.randn(10_000, 32, generator=random))
         double_softmax(a[:100], a[:100], 0.05, 0.1)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for temperature, threshold in ((0.05, 0.1), (0.05, 0.0), (0.01, 0.1)):
+        for temperature, threshold in ((0.05, 0.1), (0.05, 0.01), (0.05, 0.0), (0.01, 0.1)):
             assert len(double_softmax(a, a, temperature, threshold).rows) == 10_000
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     """
