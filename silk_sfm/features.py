@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -72,6 +73,19 @@ class LocalFeatures:
             image_size=image_size,
         )
 
+    @staticmethod
+    def joined(parts: Sequence[LocalFeatures]) -> LocalFeatures:
+        """All features of parts that one method found in an image; the rest is the first part's."""
+        return replace(
+            parts[0],
+            keypoints=np.concatenate([part.keypoints for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+            descriptors=np.concatenate([part.descriptors for part in parts]),
+            scales=_joined_if_given([part.scales for part in parts]),
+            orientations=_joined_if_given([part.orientations for part in parts]),
+            turned=_joined_if_given([part.turned for part in parts], axis=1),
+        )
+
     def in_file(self, grid: PixelGrid) -> LocalFeatures:
         """The same features in raw pixels of the file whose pixels `grid` describes."""
         return replace(
@@ -94,6 +108,11 @@ class LocalFeatures:
             orientations=None if self.orientations is None else self.orientations[rows],
             turned=None if self.turned is None else self.turned[:, rows],
         )
+
+
+def _joined_if_given(arrays: Sequence[np.ndarray | None], axis: int = 0) -> np.ndarray | None:
+    given = [array for array in arrays if array is not None]
+    return np.concatenate(given, axis) if given else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ class RunOptions(OutputOptions):
     config: str = DEFAULT_RECIPE
     """Recipe with the defaults of all options: a TOML file, or aliked, aliked_lightglue,
     colmap_sift, daisy, dedode, disk, disk_lightglue, imc2022, keynet, kp2d, msnet, orb, r2d2, sift,
-    sift_lightglue, silk, silk_hpatches, silk_micro, silk_paper, superpoint, xfeat."""
+    sift_lightglue, silk, silk_hpatches, silk_micro, silk_paper, silk_wide, superpoint, xfeat."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def starved_stage(
     if best_tentative < FEW_MATCHES:
         return (
             f"Matching starved: at most {best_tentative} matches in a pair. Try photos that "
-            "overlap more, a lower matcher threshold, or another --max-size."
+            "overlap more, --scales 1 0.7 0.5 when they are from different distances, or a lower "
+            "matcher threshold."
         )
     n_verified = sum(len(geometry.inliers) > 0 for geometry in geometries)
     if n_verified == 0:
