@@ -66,8 +66,9 @@ def text(
             [500, 100, 3],
             [0, 29, 3],
             [0, 0, 0],
-            "Matching starved: at most 29 matches in a pair. Try photos that overlap more, --scales 1 "
-            "0.7 0.5 when they are from different distances, or a lower matcher threshold.",
+            "Matching starved: at most 29 matches in a pair. Try photos that overlap more, "
+            "--scales 1 0.7 0.5 when they are from different distances, or a lower matcher "
+            "threshold.",
         ),
         (
             [500, 500, 500],
