@@ -75,9 +75,12 @@ class LocalFeatures:
 
     @staticmethod
     def joined(parts: Sequence[LocalFeatures]) -> LocalFeatures:
-        """All features of parts that one method found in an image; the rest is the first part's."""
+        """All features of parts that one method found in an image.
+
+        The rest is that of the first part with keypoints.
+        """
         return replace(
-            parts[0],
+            next(filter(len, parts), parts[0]),
             keypoints=np.concatenate([part.keypoints for part in parts]),
             scores=np.concatenate([part.scores for part in parts]),
             descriptors=np.concatenate([part.descriptors for part in parts]),
@@ -111,6 +114,7 @@ class LocalFeatures:
 
 
 def _joined_if_given(arrays: Sequence[np.ndarray | None], axis: int = 0) -> np.ndarray | None:
+    """None when no part has any; a part without keypoints may have none, too."""
     given = [array for array in arrays if array is not None]
     return np.concatenate(given, axis) if given else None
 

@@ -14,7 +14,7 @@ def test_package_data() -> None:
     for weights in ("silk-pvgg-4", "silk-pvgg-micro"):
         assert (package / "data" / f"{weights}.safetensors").is_file()
         assert (package / "data" / f"{weights}.md").is_file()
-    for name in ("silk", "silk_micro", "silk_paper", "imc2022"):
+    for name in ("silk", "silk_micro", "silk_wide", "silk_paper", "imc2022"):
         assert (package / "configs" / f"{name}.toml").is_file()
         assert (ROOT / "configs" / f"{name}.toml").is_file()
 

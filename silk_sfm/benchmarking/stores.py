@@ -65,6 +65,7 @@ def _image_figures(folder: Path, n: int) -> Iterator[Figure]:
         max_repeats=3,
         note=f"{N_KEYPOINTS} keypoints, {SIZE} dimensions; {SYNCED}",
     )
+    _let_the_disk_come_to_rest()
     yield Figure(f"read {n} images", "images/s", rate(read, n), rate(read_peer, n), HLOC, True, 3)
     yield Figure(
         f"open a store of {n} images and list them",
@@ -91,7 +92,7 @@ def _later(number: int) -> list[str]:
 
 
 def _let_the_disk_come_to_rest() -> None:
-    """Without it, what was written before would be waited for by the first to call fsync."""
+    """What was written before would slow down the first to read, or to call fsync."""
     if hasattr(os, "sync"):  # not on Windows
         os.sync()
 
@@ -131,6 +132,7 @@ def _pair_figures(folder: Path, n: int) -> Iterator[Figure]:
         max_repeats=1 if n > 50_000 else 3,
         note=f"{N_KEYPOINTS} keypoints, {N_MATCHED} matches; ours are compressed; {SYNCED}",
     )
+    _let_the_disk_come_to_rest()
     repeats = 1 if n > 50_000 else 3
     yield Figure(
         f"read {n} pairs", "pairs/s", rate(read, n), rate(read_peer, n), HLOC, True, repeats

@@ -8,11 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from silk_sfm.errors import ImageError
 from silk_sfm.features import LocalFeatures
 from silk_sfm.images import resize
 from silk_sfm.pixels import PixelGrid
 from silk_sfm.plugins import About, Extractor
+
+LEAST_SIDE = 64
+"""Pixels of the shorter side: in less, methods see nothing that they could match."""
 
 
 class Scaled:
@@ -23,9 +25,9 @@ class Scaled:
     """
 
     def __init__(self, extractor: Extractor, scales: Sequence[float]) -> None:
-        """scales: sides relative to the image, in (0, 1]."""
+        """scales: sides relative to the image, in (0, 1], largest first."""
         self.extractor = extractor
-        self.scales = sorted(scales, reverse=True)
+        self.scales = scales
         self.about: About = extractor.about
         self.channels: Literal["grey", "rgb"] = extractor.channels
         self.descriptor_size = extractor.descriptor_size
@@ -35,17 +37,13 @@ class Scaled:
         """Features of the image, best score first; at a scale s the best s of what is found there.
 
         `scales` of a method that gives none are pixels of the image per pixel that was seen, and
-        `uncertainty` is that of the largest size. Raises ImageError when the method cannot use the
-        largest size; a smaller one that is too small for it adds nothing.
+        `uncertainty` is that of the largest size. A size below LEAST_SIDE adds nothing, but the
+        largest one is always looked at. Raises ImageError when the method cannot use a size.
         """
         largest, *smaller = self.scales
-        levels = [self._at(image, largest)]
-        for scale in smaller:
-            try:
-                levels.append(self._at(image, scale))
-            except ImageError:  # the same image in fewer pixels than the method sees at once
-                break
-        found = LocalFeatures.joined(levels)
+        least = LEAST_SIDE / min(image.shape[:2])
+        seen = [largest, *(scale for scale in smaller if scale >= least)]
+        found = LocalFeatures.joined([self._at(image, scale) for scale in seen])
         return found.select(np.argsort(-found.scores, kind="stable"))
 
     def _at(self, image: np.ndarray, scale: float) -> LocalFeatures:
@@ -55,5 +53,5 @@ class Scaled:
         found = self.extractor(resize(image, seen))
         if found.scales is None:
             found = replace(found, scales=np.ones(len(found), np.float32))
-        best = np.argsort(-found.scores, kind="stable")[: int(np.ceil(scale * len(found)))]
-        return found.select(np.sort(best)).in_file(PixelGrid((width, height), seen))
+        best = np.argsort(-found.scores, kind="stable")[: round(scale * len(found))]
+        return found.select(best).in_file(PixelGrid((width, height), seen))

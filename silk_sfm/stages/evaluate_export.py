@@ -117,7 +117,12 @@ class Export:
 
 def make_describer(method: Method, device: str) -> Describer:
     """The extractor of a method. Raises ConfigError when it cannot describe given points."""
-    chosen = method.recipe.extractor
+    chosen, extraction = method.recipe.extractor, method.recipe.extraction
+    if extraction.turns or len(extraction.scales) > 1:
+        raise ConfigError(
+            f"Given points are described upright and at one scale; {method.name} says otherwise. "
+            "Leave `turns` and `scales` out of its recipe."
+        )
     describer = chosen.make("extractors", device)
     if not isinstance(describer, Describer):
         raise ConfigError(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from silk_sfm.colmap.model import read_model
-from silk_sfm.errors import DatasetError
+from silk_sfm.errors import ConfigError, DatasetError
 from silk_sfm.images import ImageFolder, image_size
 from silk_sfm.pairs import PairList
 from silk_sfm.stages.recipe import Recipe
@@ -53,8 +53,13 @@ class Tuner:
 
     def __post_init__(self) -> None:
         """Raises DatasetError when no pair of the sample has ground truth, ConfigError for a value
-        that the plug-ins refuse.
+        that the plug-ins refuse, and for photos seen at several scales.
         """
+        if len(self.base.extraction.scales) > 1:
+            raise ConfigError(
+                "Numbers of keypoints are tuned at one scale. Leave out --scales (--config silk "
+                "instead of silk_wide), and add it to the recipe afterwards."
+            )
         self._model = None if self.truth is None else read_model(self.truth)
         self.sample = Sample(self.images, spread(self._known_pairs(), self.options.n_pairs))
         longest = max(max(image_size(self.images.path(name))) for name in self.sample.names)

@@ -16,8 +16,10 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5p, h5s, h5t
 
 DEFLATE_LEVEL = 1
-DATASET = h5p.DATASET_CREATE
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 HEADER_BYTES = 64
+"""Arrays of at most this size lie in the header of their dataset: one place less to look for."""
 T = TypeVar("T")
 
 
@@ -120,11 +122,11 @@ def links_called(root: h5g.GroupID, name: str) -> list[tuple[str, bool]]:
 
 def write_array(group: h5g.GroupID, name: str, array: np.ndarray) -> h5d.DatasetID:
     """Write an array of any shape as it is."""
-    properties = _in_header() if array.nbytes <= HEADER_BYTES else _without_times(DATASET)
-    kind = _type(array.dtype)
-    dataset = h5d.create(group, name.encode(), kind, _space(array.shape), properties)
+    properties = _in_header() if array.nbytes <= HEADER_BYTES else _dataset()
+    kind, shape = _file_type(array.dtype), array.shape
+    dataset = h5d.create(group, name.encode(), kind, _space(shape), properties)
     if array.size:
-        dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), kind)
+        dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), _memory_type(array.dtype))
     return dataset
 
 
@@ -136,7 +138,7 @@ def write_compressed(group: h5g.GroupID, name: str, array: np.ndarray) -> None:
     if not array.size:
         write_array(group, name, array)
         return
-    kind, shape = _type(array.dtype), array.shape
+    kind, shape = _file_type(array.dtype), array.shape
     dataset = h5d.create(group, name.encode(), kind, _space(shape), _deflated_chunks(shape))
     dataset.write_direct_chunk((0,), _deflated(array))
 
@@ -154,20 +156,22 @@ def read_array(group: h5g.GroupID, name: str, dtype: np.dtype | None = None) -> 
 
 
 def read_dataset(dataset: h5d.DatasetID, dtype: np.dtype | None = None) -> np.ndarray:
-    """Read all of an open dataset, in `dtype` or its own (which takes as long to find out)."""
+    """Read all of an open dataset, in `dtype` or its own.
+
+    To find out its own takes as long as reading a small array.
+    """
     array = np.empty(dataset.shape, dataset.dtype if dtype is None else dtype)
     if array.size:
-        dataset.read(h5s.ALL, h5s.ALL, array, _type(array.dtype))
+        dataset.read(h5s.ALL, h5s.ALL, array, _memory_type(array.dtype))
     return array
 
 
 def write_attribute(owner: h5g.GroupID | h5d.DatasetID, name: str, value: np.ndarray | str) -> None:
     """Write a text, or an array; one of shape () becomes a number."""
     array = np.array(value, object) if isinstance(value, str) else value
-    is_text = isinstance(value, str)
-    kind = _text_type() if is_text else _type(array.dtype)
+    kind = _text_type() if isinstance(value, str) else _file_type(array.dtype)
     attribute = h5a.create(owner, name.encode(), kind, _space(array.shape))
-    attribute.write(array, None if is_text else kind)
+    attribute.write(array, _memory_type(array.dtype))
 
 
 def read_attribute(
@@ -179,7 +183,7 @@ def read_attribute(
     """
     attribute = h5a.open(owner, name.encode())
     array = np.empty(attribute.shape, attribute.dtype if dtype is None else dtype)
-    attribute.read(array, None if array.dtype.hasobject else _type(array.dtype))
+    attribute.read(array, _memory_type(array.dtype))
     return array
 
 
@@ -202,17 +206,20 @@ def _without_times(kind: h5p.PropClassID) -> h5p.PropOCID:
     return properties
 
 
+def _dataset() -> h5p.PropDCID:
+    return _without_times(h5p.DATASET_CREATE)
+
+
 @cache
 def _in_header() -> h5p.PropOCID:
-    """Small arrays lie where they are described: one place less to look for."""
-    properties = _without_times(DATASET).copy()
+    properties = _dataset().copy()
     properties.set_layout(h5d.COMPACT)
     return properties
 
 
 @lru_cache(maxsize=256)
 def _deflated_chunks(shape: tuple[int, ...]) -> h5p.PropOCID:
-    properties = _without_times(DATASET).copy()
+    properties = _dataset().copy()
     properties.set_chunk(shape)
     properties.set_shuffle()
     properties.set_deflate(DEFLATE_LEVEL)
@@ -232,8 +239,13 @@ def _space(shape: tuple[int, ...]) -> h5s.SpaceID:
 
 
 @cache
-def _type(dtype: np.dtype) -> h5t.TypeID:
+def _file_type(dtype: np.dtype) -> h5t.TypeID:
     return h5t.py_create(dtype, logical=True)
+
+
+def _memory_type(dtype: np.dtype) -> h5t.TypeID | None:
+    """Of the numbers of an array. None for texts and other objects: h5py has to look at each."""
+    return None if dtype.hasobject else _file_type(dtype)
 
 
 @cache

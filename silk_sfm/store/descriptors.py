@@ -1,7 +1,7 @@
 """Descriptors as hloc lays them out: (D, N), mostly in float16.
 
-torch and OpenCV convert and turn them 10 to 40 times faster than numpy does. torch is imported when
-it is needed: most of what opens a store never reads a descriptor.
+OpenCV turns and torch converts them many times faster than numpy does. torch is imported when it is
+needed: most of what opens a store never reads a descriptor.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ import cv2
 import numpy as np
 
 
-def columns(descriptors: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def to_columns(descriptors: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """(N, D) float32 -> (D, N) of `dtype`, float16 or float32: a column per keypoint."""
     return _transposed(_converted(descriptors, dtype))
 
 
-def rows(stored: np.ndarray) -> np.ndarray:
+def to_rows(stored: np.ndarray) -> np.ndarray:
     """(D, N) of any precision -> (N, D) float32: a row per keypoint."""
     return _converted(_transposed(stored), np.dtype(np.float32))
 
 
 def _converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Rounded to nearest even, like numpy."""
-    halves = {array.dtype, dtype} == {np.dtype(np.float16), np.dtype(np.float32)}
-    if not (halves and array.dtype.isnative):
+    if {array.dtype, dtype} != {np.dtype(np.float16), np.dtype(np.float32)}:
         return array.astype(dtype, copy=False)
     import torch
 
-    given = torch.from_numpy(np.require(array, requirements="W"))  # torch warns of read-only ones
-    converted: np.ndarray = given.to(getattr(torch, dtype.name)).numpy()
+    given = torch.from_numpy(np.require(array, requirements=("C", "W")))  # what torch can share
+    converted: np.ndarray = (given.half() if dtype == np.float16 else given.float()).numpy()
     return converted
 
 

@@ -10,6 +10,7 @@ also described turned by as many degrees. hloc reads it unmodified.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -20,6 +21,9 @@ from h5py import h5d, h5g
 from silk_sfm.errors import StoreError
 from silk_sfm.features import LocalFeatures
 from silk_sfm.store.arrays import (
+    FLOAT32,
+    FLOAT64,
+    INT64,
     add_external_link,
     add_group,
     has_attribute,
@@ -35,14 +39,13 @@ from silk_sfm.store.arrays import (
     write_array,
     write_attribute,
 )
-from silk_sfm.store.descriptors import columns, rows
+from silk_sfm.store.descriptors import to_columns, to_rows
 from silk_sfm.store.hdf5 import Closing, LinkedFile
 from silk_sfm.store.pieces import Piece
 from silk_sfm.store.provenance import Provenance, store_digest
 from silk_sfm.store.shards import ShardWriter
 
 Precision = Literal["float16", "float32"]
-FLOAT32, FLOAT64, INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 TURNED = ("descriptors_90", "descriptors_180", "descriptors_270")
 
 
@@ -73,14 +76,14 @@ class FeatureStore(Closing):
     def __getitem__(self, name: str) -> LocalFeatures:
         """The features of an image. Raises StoreError when it has none or they are damaged."""
         group = self._group(name)
-        try:
+        with self._damage_named(name):
             keypoints = h5d.open(group, b"keypoints")
             xy = _positions(keypoints)
             scores = _optional(group, "scores")
             return LocalFeatures(
                 keypoints=xy,
                 scores=np.zeros(len(xy), np.float32) if scores is None else scores,
-                descriptors=rows(read_array(group, "descriptors")),
+                descriptors=to_rows(read_array(group, "descriptors")),
                 image_size=self._image_size(name, group),
                 uncertainty=_uncertainty(keypoints),
                 scales=_optional(group, "scales"),
@@ -88,13 +91,13 @@ class FeatureStore(Closing):
                 method=self.provenance.plugin if self.provenance else "",
                 turned=_turned(group),
             )
-        except (KeyError, ValueError, OSError) as error:
-            raise StoreError(f"{self.path}: features of `{name}` are damaged: {error}.") from error
 
     def positions(self, name: str) -> tuple[np.ndarray, float]:
         """(N, 2) float32 keypoints of an image and their uncertainty, without its descriptors."""
-        keypoints = h5d.open(self._group(name), b"keypoints")
-        return _positions(keypoints), _uncertainty(keypoints)
+        group = self._group(name)
+        with self._damage_named(name):
+            keypoints = h5d.open(group, b"keypoints")
+            return _positions(keypoints), _uncertainty(keypoints)
 
     def keypoints(self, name: str) -> np.ndarray:
         """(N, 2) float32 keypoints of an image, without reading its descriptors."""
@@ -102,7 +105,9 @@ class FeatureStore(Closing):
 
     def image_size(self, name: str) -> tuple[int, int]:
         """(width, height) of an image."""
-        return self._image_size(name, self._group(name))
+        group = self._group(name)
+        with self._damage_named(name):
+            return self._image_size(name, group)
 
     def _image_size(self, name: str, group: h5g.GroupID) -> tuple[int, int]:
         if not has_link(group, "image_size"):
@@ -130,6 +135,14 @@ class FeatureStore(Closing):
     def digest(self) -> str:
         """Names these features for the stores made from them; see `store_digest`."""
         return store_digest(self._linked.file, self.path)
+
+    @contextmanager
+    def _damage_named(self, name: str) -> Iterator[None]:
+        """Turn what h5py and numpy raise for odd data into a StoreError that names the image."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise StoreError(f"{self.path}: features of `{name}` are damaged: {error}.") from error
 
     def _group(self, name: str) -> h5g.GroupID:
         if name not in self._known:
@@ -163,10 +176,10 @@ class FeatureWriter(ShardWriter[LocalFeatures, IndexedImage]):
     def _fill(self, group: h5g.GroupID, value: LocalFeatures) -> IndexedImage:
         keypoints = write_array(group, "keypoints", value.keypoints)
         write_attribute(keypoints, "uncertainty", np.array(value.uncertainty, np.float32))
-        write_array(group, "descriptors", columns(value.descriptors, self._descriptor_dtype))
+        write_array(group, "descriptors", to_columns(value.descriptors, self._descriptor_dtype))
         optional = {"scales": value.scales, "oris": value.orientations}
         if value.turned is not None:
-            turned = [columns(each, self._descriptor_dtype) for each in value.turned]
+            turned = [to_columns(each, self._descriptor_dtype) for each in value.turned]
             optional |= dict(zip(TURNED, turned, strict=True))
         given = {name: array for name, array in optional.items() if array is not None}
         for name, array in {"scores": value.scores, **given}.items():
@@ -215,7 +228,7 @@ def _turned(group: h5g.GroupID) -> np.ndarray | None:
     """(3, N, D) float32 descriptors of the turned image, where the store has them."""
     if not has_link(group, TURNED[0]):
         return None
-    return np.stack([rows(read_array(group, name)) for name in TURNED])
+    return np.stack([to_rows(read_array(group, name)) for name in TURNED])
 
 
 def feature_keys(root: h5g.GroupID) -> Iterator[str]:

@@ -17,6 +17,7 @@ from h5py import h5g
 from silk_sfm.errors import StoreError
 from silk_sfm.features import Matches
 from silk_sfm.store.arrays import (
+    INT32,
     add_external_link,
     has_link,
     is_external,
@@ -213,7 +214,7 @@ def encode_matches(group: h5g.GroupID, matches: Matches, n_keypoints: int) -> No
 
 def decode_matches(group: h5g.GroupID) -> Matches:
     """Read what `encode_matches` or hloc wrote, sorted by the keypoint of the first image."""
-    matches0 = read_array(group, "matches0", np.dtype(np.int32))
+    matches0 = read_array(group, "matches0", INT32)
     rows = np.flatnonzero(matches0 > -1)
     indices = np.empty((len(rows), 2), np.int32)
     indices[:, 0], indices[:, 1] = rows, matches0[rows]

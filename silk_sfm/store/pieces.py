@@ -27,13 +27,15 @@ class Piece:
     """Where a process writes what it does for `store`, and how.
 
     name: of this piece alone; generation: that of the store; flush_seconds: how much work a kill
-    may cost: the longer, the fewer shard files there are
+    may cost; shard_bytes: size at which a shard is written before that. The longer and the larger,
+    the fewer files there are.
     """
 
     store: Path
     name: str
     generation: int
     flush_seconds: float
+    shard_bytes: int = 2**26
 
     @property
     def path(self) -> Path:

@@ -57,7 +57,7 @@ from silk_sfm.store.shard_files import (
 FLUSH_SECONDS = 3.0
 """A killed run loses at most the results of this time."""
 SHARD_BYTES = 2**24
-"""A shard of this size is written before its time: up to three are in memory."""
+"""A shard of this size is written before its time: up to three are in memory. Larger is slower."""
 INDEX_SHARE = 0.02
 """The index is rewritten so rarely that this takes at most this share of a run."""
 
@@ -116,7 +116,8 @@ class ShardWriter(Closing, Layout[Value, Entry]):
             self._begin_shard(self._shard)
         self._unsaved[key] = add_group(self._shard.id, key, partial(self._fill, value=value))
         self._added.add(key)
-        if self._is_due() or self._shard.id.get_filesize() > SHARD_BYTES:
+        most = SHARD_BYTES if self._piece is None else self._piece.shard_bytes
+        if self._is_due() or self._shard.id.get_filesize() > most:
             self._finish_shard()
             self._renew_index()
 

@@ -15,6 +15,9 @@ from h5py import h5g
 from silk_sfm.errors import StoreError
 from silk_sfm.features import TwoViewGeometry
 from silk_sfm.store.arrays import (
+    FLOAT64,
+    INT32,
+    INT64,
     has_attribute,
     read_array,
     read_attribute,
@@ -40,8 +43,8 @@ class VerifiedStore(PairReader):
         Takes less than half the time. Errors as when the pair is read.
         """
         group = self._verified(pair)
-        n_inliers = np.count_nonzero(read_array(group, "matches0") > -1)
-        return int(n_inliers), int(read_attribute(group, "n_tentative"))
+        n_inliers = np.count_nonzero(read_array(group, "matches0", INT32) > -1)
+        return int(n_inliers), int(read_attribute(group, "n_tentative", INT64))
 
     def values(self) -> Iterator[TwoViewGeometry]:
         """The geometry of every pair. Raises StoreError when the store is not a verified one."""
@@ -64,10 +67,10 @@ def _decode(group: h5g.GroupID) -> TwoViewGeometry:
     kind: Any = read_text(group, "kind")
     return TwoViewGeometry(
         kind=kind,
-        matrix=np.asarray(read_attribute(group, "matrix"), np.float64),
+        matrix=read_attribute(group, "matrix", FLOAT64),
         inliers=decode_matches(group),
-        threshold_px=float(read_attribute(group, "threshold_px")),
-        n_tentative=int(read_attribute(group, "n_tentative")),
+        threshold_px=float(read_attribute(group, "threshold_px", FLOAT64)),
+        n_tentative=int(read_attribute(group, "n_tentative", INT64)),
     )
 
 

@@ -27,23 +27,28 @@ from silk_sfm.store import FeatureStore
 
 
 class Corners:
-    """Finds the centres of the first and the last pixel and of `n_more` others; sees 20 px."""
+    """Finds the centres of the first and the last pixel and of `n_more` others.
+
+    Finds nothing in images of a width in `blind`.
+    """
 
     about: ClassVar[About] = About(summary="corners", licence="none")
     channels: ClassVar[Literal["grey", "rgb"]] = "grey"
     descriptor_size = 2
     weights_digest = ""
 
-    def __init__(self, n_more: int = 0, directions: bool = False) -> None:
-        self.n_more, self.directions = n_more, directions
+    def __init__(
+        self, n_more: int = 0, directions: bool = False, blind: tuple[int, ...] = ()
+    ) -> None:
+        self.n_more, self.directions, self.blind = n_more, directions, blind
 
     def __call__(self, image: np.ndarray) -> LocalFeatures:
         height, width = image.shape
-        if min(height, width) < 20:
-            raise ImageError("too small")
         ends = [(0, 0), (width - 1, height - 1)]
         xy = np.float32(ends + [(i, 0) for i in range(self.n_more)])
         scores = np.linspace(0.9, 0.1, len(xy), dtype=np.float32) - np.float32(1 / width)
+        if width in self.blind:
+            return LocalFeatures.empty(2, (width, height))
         given = np.full(len(xy), 3, np.float32) if self.directions else None
         return LocalFeatures(
             keypoints=xy,
@@ -70,35 +75,49 @@ def test_the_image_as_it_is_gives_what_the_extractor_gives() -> None:
 
 
 def test_pixels_of_a_smaller_size_lie_on_the_middle_of_those_they_cover() -> None:
-    found = Scaled(Corners(), [0.5, 1.0])(np.zeros((60, 100), np.float32))
-    np.testing.assert_allclose(found.keypoints, [(0, 0), (0.5, 0.5), (99, 59)], atol=1e-4)
+    found = Scaled(Corners(), [1.0, 0.5])(np.zeros((140, 200), np.float32))
+    np.testing.assert_allclose(found.keypoints, [(0, 0), (0.5, 0.5), (199, 139)], atol=1e-4)
     np.testing.assert_array_equal(found.scales, [1, 2, 1])
-    np.testing.assert_array_equal(found.descriptors[:, 0], [100, 50, 100])
+    np.testing.assert_array_equal(found.descriptors[:, 0], [200, 100, 200])
     assert (np.diff(found.scores) <= 0).all(), "best first"
-    assert (found.image_size, found.uncertainty, found.method) == ((100, 60), 1.0, "corners")
+    assert (found.image_size, found.uncertainty, found.method) == ((200, 140), 1.0, "corners")
 
 
 def test_a_method_with_scales_and_directions_keeps_its_own() -> None:
-    found = Scaled(Corners(directions=True), [1.0, 0.5])(np.zeros((60, 100), np.float32))
+    found = Scaled(Corners(directions=True), [1.0, 0.5])(np.zeros((140, 200), np.float32))
     assert found.scales is not None and found.orientations is not None
     np.testing.assert_allclose(sorted(found.scales), [3, 3, 6])
     np.testing.assert_allclose(found.orientations, 3, atol=1e-4)
 
 
 def test_of_smaller_sizes_fewer_are_kept_the_best() -> None:
-    found = Scaled(Corners(n_more=98), [1.0, 0.7, 0.25])(np.zeros((400, 400), np.float32))
+    found = Scaled(Corners(n_more=98), [1.0, 0.55, 0.25])(np.zeros((400, 400), np.float32))
     assert found.scales is not None
     sizes, counts = np.unique(np.rint(400 / found.scales).astype(int), return_counts=True)
-    assert dict(zip(sizes.tolist(), counts.tolist(), strict=True)) == {400: 100, 280: 70, 100: 25}
+    assert dict(zip(sizes.tolist(), counts.tolist(), strict=True)) == {400: 100, 220: 55, 100: 25}
     least = found.scores[found.scales > 3].min()
     assert least > 0.6, "the best quarter of 0.1 to 0.9"
 
 
-def test_a_size_that_is_too_small_for_the_method_adds_nothing() -> None:
-    found = Scaled(Corners(), [1.0, 0.5, 0.25])(np.zeros((60, 70), np.float32))
-    assert len(found) == 3
-    with pytest.raises(ImageError, match="too small"):
-        Scaled(Corners(), [1.0, 0.5])(np.zeros((19, 70), np.float32))
+@pytest.mark.parametrize(("height", "n_levels"), [(20, 1), (127, 1), (128, 2), (256, 3)])
+def test_very_small_sizes_are_left_out(height: int, n_levels: int) -> None:
+    found = Scaled(Corners(n_more=8), [1.0, 0.5, 0.25])(np.zeros((height, 300), np.float32))
+    assert found.scales is not None and len(np.unique(found.scales)) == n_levels
+
+
+def test_an_image_that_the_method_cannot_use_is_an_error() -> None:
+    with pytest.raises(ImageError, match="12 x 12 px is smaller"):
+        Scaled(Silk(SilkOptions()), [1.0, 0.5])(np.zeros((12, 12), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("blind", "expected"), [((200,), [2]), ((100,), [1, 1]), ((100, 200), []), ((), [1, 2, 1])]
+)
+def test_a_size_without_keypoints(blind: tuple[int, ...], expected: list[int]) -> None:
+    found = Scaled(Corners(blind=blind), [1.0, 0.5])(np.zeros((140, 200), np.float32))
+    assert found.scales is not None and found.scales.tolist() == expected
+    if expected:
+        assert (found.method, found.uncertainty) == ("corners", min(expected))
 
 
 def test_matches_a_copy_of_half_the_size() -> None:
@@ -127,8 +146,9 @@ def test_options_are_checked() -> None:
     for wrong in ((), (0.0,), (1.0, 1.5), (float("nan"),)):
         with pytest.raises(ConfigError, match=r"scales must lie in \(0, 1\]"):
             ExtractionOptions(scales=wrong)
-    with pytest.raises(ConfigError, match="scales must differ"):
-        ExtractionOptions(scales=(1.0, 0.5, 0.5))
+    for wrong in ((1.0, 0.5, 0.5), (0.5, 1.0)):
+        with pytest.raises(ConfigError, match="scales must become smaller"):
+            ExtractionOptions(scales=wrong)
 
 
 def test_recipes_say_them_as_lists(tmp_path: Path) -> None:
@@ -143,11 +163,14 @@ def test_recipes_say_them_as_lists(tmp_path: Path) -> None:
 def test_from_photos_to_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos, store = tmp_path / "photos", tmp_path / "features.h5"
     write_small_photos(photos, 1)
-    command = ["extract", str(photos), str(store), "--top-k", "100", "--nms-radius", "2"]
-    assert main([*command, "--scales", "1", "0.5"]) == 0
+    command = ["extract", str(photos), str(store), "--config", "silk_wide", "--top-k", "100"]
+    assert main([*command, "--scales", "1"]) == 0
     with FeatureStore(store) as features:
-        found = features["000.png"]
-        assert found.scales is not None and set(np.rint(found.scales)) == {1, 2}
-        assert features.count("000.png") == 150
+        assert features.count("000.png") == 100 and features["000.png"].scales is None
     assert main(command) == 1
-    assert "scales" in capsys.readouterr().err
+    assert "scales: made with [1.0], now [1.0, 0.7, 0.5]" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    with FeatureStore(store) as features:
+        scales = features["000.png"].scales
+        assert scales is not None and np.count_nonzero(scales == 1) == 100
+        assert np.count_nonzero((scales > 1.4) & (scales < 1.45)) == 70

@@ -206,7 +206,7 @@ selections = st.builds(
     only,
     nms_radius=st.integers(0, 4),
     border=st.integers(0, 5),
-    threshold=st.sampled_from([0.2, 0.5, 0.62, 0.9, 1.0]),
+    threshold=st.sampled_from([0.0, 0.2, 0.5, 0.62, 0.9, 1.0]),
     top_k=st.integers(0, 30),
     max_keypoints=st.none() | st.integers(1, 40),
     spread=st.sampled_from([0, 0, 0, 2]),
@@ -218,12 +218,14 @@ selections = st.builds(
     seed=st.integers(0, 2**31),
     height=st.integers(30, 60),
     levels=st.sampled_from([3, 50, 10_000]),
+    n_removed=st.sampled_from([0, 0, 20, 29]),
     options=selections,
 )
 def test_suppression_among_the_best_alone_changes_nothing(
-    seed: int, height: int, levels: int, options: DetectionOptions
+    seed: int, height: int, levels: int, n_removed: int, options: DetectionOptions
 ) -> None:
     scores = random_scores(seed, height, 50, levels)
+    scores[:n_removed] = REMOVED
     everything = remove_border(scores, options.border)
     everything = suppress_neighbours(everything, options.nms_radius)
     everything = limit_per_square(everything, options.spread, options.spread_cell)

@@ -21,6 +21,7 @@ from silk_sfm.plugins import About
 from silk_sfm.stages.choice import Chosen, choose
 from silk_sfm.stages.evaluate import Evaluation, EvaluationOptions, median_rows, read_methods
 from silk_sfm.stages.evaluate_export import Method
+from silk_sfm.stages.extract import ExtractionOptions
 from silk_sfm.stages.recipe import Recipe
 from silk_sfm.store import FeatureStore
 
@@ -185,6 +186,17 @@ def test_a_method_that_cannot_describe(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="of blind cannot describe given points"):
         Evaluation(protocol, [method(), blind], tmp_path / "out", device="cpu").run()
     assert not (tmp_path / "out" / "patches").exists()  # it is said before any work
+
+
+@pytest.mark.parametrize("extraction", [{"turns": True}, {"scales": (1.0, 0.5)}])
+def test_points_are_described_upright_and_at_one_scale(
+    data: Path, tmp_path: Path, extraction: dict[str, Any]
+) -> None:
+    protocol = HPatches(data, tmp_path / "out", HPatchesOptions(style="pck"))
+    recipe = replace(method().recipe, extraction=ExtractionOptions(**extraction))
+    wide = replace(method("wide"), recipe=recipe)
+    with pytest.raises(ConfigError, match="upright and at one scale; wide says otherwise"):
+        Evaluation(protocol, [wide], tmp_path / "out", device="cpu").run()
 
 
 # ---------- methods, seeds ----------

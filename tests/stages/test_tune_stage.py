@@ -243,6 +243,15 @@ def test_values_that_a_plugin_refuses_are_named_before_any_work(tmp_path: Path) 
     assert not (tmp_path / "new").exists()
 
 
+def test_several_scales_are_not_tuned(tmp_path: Path) -> None:
+    tuner(tmp_path)
+    images = ImageFolder.open(tmp_path / "photos")
+    base = replace(recipe(), extraction=replace(recipe().extraction, scales=(1.0, 0.5)))
+    pairs = PairList.sequential(images.names, 1)
+    with pytest.raises(ConfigError, match=r"tuned at one scale. Leave out --scales"):
+        Tuner(images, pairs, tmp_path / "new", base, OPTIONS, device="cpu")
+
+
 def test_a_damaged_photo_is_named(tmp_path: Path) -> None:
     job = tuner(tmp_path)
     name = job.sample.names[1]
@@ -337,7 +346,7 @@ def test_typical_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["silk", "silk_micro", "silk_paper", "imc2022", "sift", "silk_hpatches"]
+    "name", ["silk", "silk_micro", "silk_wide", "silk_paper", "imc2022", "sift", "silk_hpatches"]
 )
 def test_recipes_are_read_as_they_were_written(name: str, tmp_path: Path) -> None:
     made = Recipe.read(name)

@@ -32,7 +32,7 @@ def test_arrays_are_read_by_h5py_and_by_us(array: np.ndarray) -> None:
         np.testing.assert_array_equal(read, array)
 
 
-@pytest.mark.parametrize("stored", ["<i2", "<i8", ">f4", "<f8"])
+@pytest.mark.parametrize("stored", ["<i2", "<i8", "<f2", ">f4", "<f8"])
 @pytest.mark.parametrize("wanted", ["int32", "float32", "float64"])
 def test_numbers_are_read_in_the_dtype_asked_for(stored: str, wanted: str) -> None:
     array = np.array([[-1, 0, 300], [7, 8, 9]], stored)
@@ -44,6 +44,32 @@ def test_numbers_are_read_in_the_dtype_asked_for(stored: str, wanted: str) -> No
     assert (read.dtype, number.dtype, number.shape) == (wanted, wanted, ())
     np.testing.assert_array_equal(read, array)
     assert number == 300
+
+
+def test_halves_of_hloc_are_read_exactly() -> None:
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    with file_in_memory() as file:
+        file["it"] = halves
+        read = arrays.read_array(file.id, "it", np.dtype(np.float32))
+    np.testing.assert_array_equal(read, halves.astype(np.float32))
+
+
+def test_texts_are_read_as_they_are_and_are_no_numbers() -> None:
+    with file_in_memory() as file:
+        file["it"] = ["a", "größe"]
+        assert arrays.read_array(file.id, "it").tolist() == [b"a", "größe".encode()]
+        with pytest.raises(TypeError):
+            arrays.read_array(file.id, "it", np.dtype(np.float32))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, arrays.HEADER_BYTES, arrays.HEADER_BYTES + 1])
+def test_small_arrays_lie_in_the_header(n_bytes: int) -> None:
+    array = np.arange(n_bytes, dtype=np.uint8)
+    with file_in_memory() as file:
+        arrays.write_array(file.id, "it", array)
+        in_header = file["it"].id.get_create_plist().get_layout() == h5py.h5d.COMPACT
+        assert in_header == (n_bytes <= arrays.HEADER_BYTES)
+        np.testing.assert_array_equal(file["it"][()], array)
 
 
 def test_links_tell_where_they_lead() -> None:

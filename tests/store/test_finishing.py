@@ -55,7 +55,7 @@ def test_adding_goes_on_while_a_shard_is_written(
     path = tmp_path / "f.h5"
     with FeatureWriter(path, MADE) as store:
         store.add("a.jpg", features())  # its shard is in writing now
-        monkeypatch.setattr(shards, "SHARD_BYTES", 2**26)
+        monkeypatch.setattr(shards, "SHARD_BYTES", 2**24)
         store.add("b.jpg", features())
         assert shards_of(path) == []
         may_end.set()

@@ -203,6 +203,24 @@ def test_images_are_found_at_any_depth(tmp_path: Path) -> None:
         assert store.names == ["a/c.jpg", "b.jpg", "e/keypoints/f.jpg", "keypoints/d.jpg"]
 
 
+@pytest.mark.parametrize("dataset", ["keypoints", "descriptors", "scores", "image_size"])
+def test_texts_where_numbers_belong(dataset: str, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        group = file.create_group("a.jpg")
+        numbers = {"keypoints": (3, 2), "descriptors": (8, 3), "scores": (3,), "image_size": (2,)}
+        for name, shape in numbers.items():
+            group[name] = np.full(shape, "x", "S1") if name == dataset else np.ones(shape)
+    with FeatureStore(tmp_path / "f.h5") as store:
+        with pytest.raises(StoreError, match="features of `a.jpg` are damaged"):
+            store["a.jpg"]
+        if dataset == "keypoints":
+            with pytest.raises(StoreError, match="features of `a.jpg` are damaged"):
+                store.positions("a.jpg")
+        if dataset == "image_size":
+            with pytest.raises(StoreError, match="features of `a.jpg` are damaged"):
+                store.image_size("a.jpg")
+
+
 def test_inconsistent_foreign_features(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         group = file.create_group("a.jpg")
