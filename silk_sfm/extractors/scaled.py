@@ -42,8 +42,8 @@ class Scaled:
         """
         largest, *smaller = self.scales
         least = LEAST_SIDE / min(image.shape[:2])
-        seen = [largest, *(scale for scale in smaller if scale >= least)]
-        found = LocalFeatures.joined([self._at(image, scale) for scale in seen])
+        used = [largest, *(scale for scale in smaller if scale >= least)]
+        found = LocalFeatures.joined([self._at(image, scale) for scale in used])
         return found.select(np.argsort(-found.scores, kind="stable"))
 
     def _at(self, image: np.ndarray, scale: float) -> LocalFeatures:

@@ -118,9 +118,9 @@ class Export:
 def make_describer(method: Method, device: str) -> Describer:
     """The extractor of a method. Raises ConfigError when it cannot describe given points."""
     chosen, extraction = method.recipe.extractor, method.recipe.extraction
-    if extraction.turns or len(extraction.scales) > 1:
+    if extraction.turns or extraction.scales != (1.0,):
         raise ConfigError(
-            f"Given points are described upright and at one scale; {method.name} says otherwise. "
+            f"Given points are described upright and at scale 1; {method.name} says otherwise. "
             "Leave `turns` and `scales` out of its recipe."
         )
     describer = chosen.make("extractors", device)

@@ -53,11 +53,11 @@ class Tuner:
 
     def __post_init__(self) -> None:
         """Raises DatasetError when no pair of the sample has ground truth, ConfigError for a value
-        that the plug-ins refuse, and for photos seen at several scales.
+        that the plug-ins refuse, and for photos seen at other scales than 1.
         """
-        if len(self.base.extraction.scales) > 1:
+        if self.base.extraction.scales != (1.0,):
             raise ConfigError(
-                "Numbers of keypoints are tuned at one scale. Leave out --scales (--config silk "
+                "Numbers of keypoints are tuned at scale 1. Leave out --scales (--config silk "
                 "instead of silk_wide), and add it to the recipe afterwards."
             )
         self._model = None if self.truth is None else read_model(self.truth)

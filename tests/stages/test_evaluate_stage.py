@@ -189,13 +189,13 @@ def test_a_method_that_cannot_describe(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extraction", [{"turns": True}, {"scales": (1.0, 0.5)}])
-def test_points_are_described_upright_and_at_one_scale(
+def test_points_are_described_upright_and_at_scale_1(
     data: Path, tmp_path: Path, extraction: dict[str, Any]
 ) -> None:
     protocol = HPatches(data, tmp_path / "out", HPatchesOptions(style="pck"))
     recipe = replace(method().recipe, extraction=ExtractionOptions(**extraction))
     wide = replace(method("wide"), recipe=recipe)
-    with pytest.raises(ConfigError, match="upright and at one scale; wide says otherwise"):
+    with pytest.raises(ConfigError, match="upright and at scale 1; wide says otherwise"):
         Evaluation(protocol, [wide], tmp_path / "out", device="cpu").run()
 
 

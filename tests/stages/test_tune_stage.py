@@ -243,12 +243,12 @@ def test_values_that_a_plugin_refuses_are_named_before_any_work(tmp_path: Path) 
     assert not (tmp_path / "new").exists()
 
 
-def test_several_scales_are_not_tuned(tmp_path: Path) -> None:
+def test_other_scales_than_1_are_not_tuned(tmp_path: Path) -> None:
     tuner(tmp_path)
     images = ImageFolder.open(tmp_path / "photos")
     base = replace(recipe(), extraction=replace(recipe().extraction, scales=(1.0, 0.5)))
     pairs = PairList.sequential(images.names, 1)
-    with pytest.raises(ConfigError, match=r"tuned at one scale. Leave out --scales"):
+    with pytest.raises(ConfigError, match=r"tuned at scale 1. Leave out --scales"):
         Tuner(images, pairs, tmp_path / "new", base, OPTIONS, device="cpu")
 
 
