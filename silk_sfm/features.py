@@ -100,6 +100,10 @@ class LocalFeatures:
             orientations=None if self.orientations is None else grid.turn_to_raw(self.orientations),
         )
 
+    def best(self, n: int | None = None) -> LocalFeatures:
+        """The `n` features of the highest scores (None: all), the best first."""
+        return self.select(np.argsort(-self.scores, kind="stable")[:n])
+
     def select(self, rows: np.ndarray) -> LocalFeatures:
         """The features at `rows`: (M,) integers or an (N,) bool mask."""
         return replace(

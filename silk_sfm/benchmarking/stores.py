@@ -122,6 +122,7 @@ def _pair_figures(folder: Path, n: int) -> Iterator[Figure]:
             for pair in pairs:
                 store.add_pair(pair, matches, N_KEYPOINTS)
 
+    repeats = 1 if n > 50_000 else 3
     yield Figure(
         f"write {n} pairs",
         "pairs/s",
@@ -129,11 +130,10 @@ def _pair_figures(folder: Path, n: int) -> Iterator[Figure]:
         rate(write_peer, n),
         HLOC,
         more_is_better=True,
-        max_repeats=1 if n > 50_000 else 3,
+        max_repeats=repeats,
         note=f"{N_KEYPOINTS} keypoints, {N_MATCHED} matches; ours are compressed; {SYNCED}",
     )
     _let_the_disk_come_to_rest()
-    repeats = 1 if n > 50_000 else 3
     yield Figure(
         f"read {n} pairs", "pairs/s", rate(read, n), rate(read_peer, n), HLOC, True, repeats
     )

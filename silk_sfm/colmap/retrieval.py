@@ -84,8 +84,7 @@ def _write_features(
     camera = simple_camera("SIMPLE_PINHOLE", (1, 1), 1.0, "guess")  # retrieval reads none
     ids = add_images(database, names, CameraAssignment((camera,), dict.fromkeys(names, 0)))
     for name, image_id in ids.items():
-        found = features(name)
-        best = found.select(np.argsort(-found.scores, kind="stable")[:n_features])
+        best = features(name).best(n_features)
         descriptors = pycolmap.FeatureDescriptorsFloat(KIND, filled_up(best.descriptors))
         database.write_keypoints(image_id, best.keypoints)
         database.write_descriptors(image_id, descriptors.to_bytes())

@@ -96,8 +96,7 @@ class ColmapSift:
             found, described = self._extractor.extract_from_float32_array(np.clip(image, 0, 1))
         if not found:
             return LocalFeatures.empty(self.descriptor_size, (width, height))
-        features = _local_features(found, np.asarray(described.data), (width, height))
-        return features.select(np.argsort(-features.scores, kind="stable"))
+        return _local_features(found, np.asarray(described.data), (width, height)).best()
 
     def _crashes_on(self, side: int) -> bool:
         options = self.options

@@ -41,25 +41,20 @@ def kp2d_measures(
     a: LocalFeatures, b: LocalFeatures, homography: np.ndarray, size: Size, k: int, seed: int
 ) -> Kp2dMeasures:
     """All measures of one pair; both images have `size` and `homography` maps a to b."""
-    shared_a = best(visible(a, homography, size), k)
-    shared_b = best(visible(b, np.linalg.inv(homography), size), k)
+    shared_a = visible(a, homography, size).best(k)
+    shared_b = visible(b, np.linalg.inv(homography), size).best(k)
     repeated, localization = _repeatability(shared_a, shared_b, homography)
     return Kp2dMeasures(
         repeated,
         localization,
         _correctness(shared_a, shared_b, homography, size, seed),
-        matching_score(best(a, k), best(b, k), homography, size),
+        matching_score(a.best(k), b.best(k), homography, size),
     )
 
 
 def visible(features: LocalFeatures, homography: np.ndarray, size: Size) -> LocalFeatures:
     """The keypoints that the other image shows: 0 <= x < width, 0 <= y < height there."""
     return features.select(inside(apply_homography(homography, features.keypoints), size))
-
-
-def best(features: LocalFeatures, k: int) -> LocalFeatures:
-    """The k keypoints of the highest scores, the best first."""
-    return features.select(np.argsort(-features.scores, kind="stable")[:k])
 
 
 def _repeatability(

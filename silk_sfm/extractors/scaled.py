@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
+from silk_sfm.extractors.wrapped import Wrapped
 from silk_sfm.features import LocalFeatures
 from silk_sfm.images import resize
 from silk_sfm.pixels import PixelGrid
-from silk_sfm.plugins import About, Extractor
+from silk_sfm.plugins import Extractor
 
 LEAST_SIDE = 64
 """Pixels of the shorter side: in less, methods see nothing that they could match."""
 
 
-class Scaled:
+class Scaled(Wrapped):
     """An extractor that also looks at the image shrunk: features of all sizes together.
 
     A part of the scene that is twice as far away in one photo is found in the other one at half of
@@ -26,12 +26,8 @@ class Scaled:
 
     def __init__(self, extractor: Extractor, scales: Sequence[float]) -> None:
         """scales: sides relative to the image, in (0, 1], largest first."""
-        self.extractor = extractor
+        super().__init__(extractor)
         self.scales = scales
-        self.about: About = extractor.about
-        self.channels: Literal["grey", "rgb"] = extractor.channels
-        self.descriptor_size = extractor.descriptor_size
-        self.weights_digest = extractor.weights_digest
 
     def __call__(self, image: np.ndarray) -> LocalFeatures:
         """Features of the image, best score first; at a scale s the best s of what is found there.
@@ -43,8 +39,7 @@ class Scaled:
         largest, *smaller = self.scales
         least = LEAST_SIDE / min(image.shape[:2])
         used = [largest, *(scale for scale in smaller if scale >= least)]
-        found = LocalFeatures.joined([self._at(image, scale) for scale in used])
-        return found.select(np.argsort(-found.scores, kind="stable"))
+        return LocalFeatures.joined([self._at(image, scale) for scale in used]).best()
 
     def _at(self, image: np.ndarray, scale: float) -> LocalFeatures:
         """In pixels of the image."""
@@ -53,5 +48,4 @@ class Scaled:
         found = self.extractor(resize(image, seen))
         if found.scales is None:
             found = replace(found, scales=np.ones(len(found), np.float32))
-        best = np.argsort(-found.scores, kind="stable")[: round(scale * len(found))]
-        return found.select(best).in_file(PixelGrid((width, height), seen))
+        return found.best(round(scale * len(found))).in_file(PixelGrid((width, height), seen))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
+from silk_sfm.extractors.wrapped import Wrapped
 from silk_sfm.features import LocalFeatures
 from silk_sfm.pixels import QUARTER_TURNS, raw_from_upright, upright_size
-from silk_sfm.plugins import About, Describer, Extractor
+from silk_sfm.plugins import Describer
 
 TURNS = (1, 2, 3)
 """Quarter turns counter-clockwise."""
@@ -18,20 +18,13 @@ SAME_PLACE_PX = 1.0
 """A keypoint of the turned image is one of the upright image when it is this close."""
 
 
-class Turned:
+class Turned(Wrapped):
     """An extractor that also describes its keypoints with the image turned: `features.turned`.
 
     Keypoints stay those of the upright image, so that a match means the same keypoint whichever
     turn a pair of images needs. A method that can describe any place does so at exactly these; of
     another, the nearest keypoint of the turned image within a pixel gives the descriptor.
     """
-
-    def __init__(self, extractor: Extractor) -> None:
-        self.extractor = extractor
-        self.about: About = extractor.about
-        self.channels: Literal["grey", "rgb"] = extractor.channels
-        self.descriptor_size = extractor.descriptor_size
-        self.weights_digest = extractor.weights_digest
 
     def __call__(self, image: np.ndarray) -> LocalFeatures:
         """Features of the image with `turned` descriptors."""

@@ -92,7 +92,7 @@ def _suppress_among_best(
         return None
     is_best = scores > threshold
     if count > 0:
-        is_best |= scores >= scores.flatten().kthvalue(scores.numel() - count + 1).values
+        is_best |= scores >= _largest(scores.flatten(), count)
     best_scores = torch.where(is_best, scores, REMOVED)
     del is_best
     kept = suppress_neighbours(best_scores, options.nms_radius)
@@ -224,10 +224,15 @@ def best(values: Tensor, count: int) -> Tensor:
     """(count,) ascending indices of the largest of (N,) values; of equal ones the first."""
     if count == 0:
         return torch.zeros(0, dtype=torch.int64, device=values.device)
-    cut = values.kthvalue(len(values) - count + 1).values
+    cut = _largest(values, count)
     above, equal = values > cut, values == cut
     wanted = count - above.sum()
     return torch.nonzero(above | (equal & (equal.cumsum(0) <= wanted)))[:, 0]
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """The `count`-th largest of (N,) values, count from 1 to N."""
+    return values.kthvalue(len(values) - count + 1).values
 
 
 def refine(logits: Tensor, cells: Tensor) -> Tensor:

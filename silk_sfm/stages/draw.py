@@ -91,9 +91,7 @@ def picture_of_keypoints(
     Raises StoreError when there are no features of it, or of another size, ImageError when it
     cannot be read.
     """
-    found = features[name]
-    order = np.argsort(-found.scores, kind="stable")[: options.best]
-    found = found.select(order)
+    found = features[name].best(options.best)
     photo, grid = _upright(images, features, name, options.max_size)
     quality = {
         "rank": np.arange(len(found), 0, -1, dtype=np.float32),

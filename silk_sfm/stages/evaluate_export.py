@@ -118,7 +118,7 @@ class Export:
 def make_describer(method: Method, device: str) -> Describer:
     """The extractor of a method. Raises ConfigError when it cannot describe given points."""
     chosen, extraction = method.recipe.extractor, method.recipe.extraction
-    if extraction.turns or extraction.scales != (1.0,):
+    if extraction.turns or extraction.has_scales:
         raise ConfigError(
             f"Given points are described upright and at scale 1; {method.name} says otherwise. "
             "Leave `turns` and `scales` out of its recipe."

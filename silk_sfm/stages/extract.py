@@ -53,6 +53,11 @@ class ExtractionOptions:
         if any(scale <= smaller for scale, smaller in pairwise(self.scales)):
             raise ConfigError(f"scales must become smaller, got {list(self.scales)}.")
 
+    @property
+    def has_scales(self) -> bool:
+        """Is the image seen at other scales than 1?"""
+        return tuple(self.scales) != (1.0,)
+
 
 def extraction_provenance(
     chosen: Chosen, weights_digest: str, options: ExtractionOptions
@@ -116,7 +121,7 @@ def _as_wanted(extractor: Extractor, options: ExtractionOptions) -> Extractor:
     """The extractor, looking at the image turned and shrunk where that is asked for."""
     if options.turns:
         extractor = cast("Extractor", Turned(extractor))
-    if options.scales != (1.0,):
+    if options.has_scales:
         extractor = cast("Extractor", Scaled(extractor, options.scales))
     return extractor
 

@@ -128,9 +128,7 @@ def _vlad_vectors(names: Sequence[str], features: FeatureStore) -> tuple[torch.T
         raise PairError(f"No image in {features.path} has descriptors. Extract with other options.")
 
     def read(name: str) -> torch.Tensor:
-        found = features[name]
-        best = np.argsort(-found.scores, kind="stable")[:N_FEATURES]
-        return torch.from_numpy(found.descriptors[best])
+        return torch.from_numpy(features[name].best(N_FEATURES).descriptors)
 
     step = -(-len(described) // N_LEARNED)
     learned = [names[i] for i in described[::step]]

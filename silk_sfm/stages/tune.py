@@ -55,7 +55,7 @@ class Tuner:
         """Raises DatasetError when no pair of the sample has ground truth, ConfigError for a value
         that the plug-ins refuse, and for photos seen at other scales than 1.
         """
-        if self.base.extraction.scales != (1.0,):
+        if self.base.extraction.has_scales:
             raise ConfigError(
                 "Numbers of keypoints are tuned at scale 1. Leave out --scales (--config silk "
                 "instead of silk_wide), and add it to the recipe afterwards."

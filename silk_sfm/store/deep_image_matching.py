@@ -20,6 +20,7 @@ import numpy as np
 from silk_sfm.errors import StoreError
 from silk_sfm.features import LocalFeatures, Matches
 from silk_sfm.files import whole_file
+from silk_sfm.store.descriptors import to_rows
 from silk_sfm.store.features import FeatureStore
 from silk_sfm.store.matches import MatchStore, Pair
 
@@ -128,14 +129,14 @@ def _write_image(group: h5py.Group, features: LocalFeatures) -> None:
 
 def _read_image(group: h5py.Group) -> LocalFeatures:
     keypoints = group["keypoints"][()].astype(np.float32)[:, :2]
-    descriptors = group["descriptors"][()].T.astype(np.float32)
+    descriptors = to_rows(group["descriptors"][()])
     lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
     scores = group["scores"][()] if "scores" in group else np.zeros(len(keypoints))
     height, width = group["image_size"][()]
     return LocalFeatures(
         keypoints=keypoints,
         scores=scores.astype(np.float32).reshape(-1),
-        descriptors=np.ascontiguousarray(descriptors / np.maximum(lengths, 1e-12)),
+        descriptors=descriptors / np.maximum(lengths, 1e-12),
         image_size=(int(width), int(height)),
     )
 

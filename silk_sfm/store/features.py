@@ -84,7 +84,7 @@ class FeatureStore(Closing):
                 keypoints=xy,
                 scores=np.zeros(len(xy), np.float32) if scores is None else scores,
                 descriptors=to_rows(read_array(group, "descriptors")),
-                image_size=self._image_size(name, group),
+                image_size=_image_size(group),
                 uncertainty=_uncertainty(keypoints),
                 scales=_optional(group, "scales"),
                 orientations=_optional(group, "oris"),
@@ -107,13 +107,7 @@ class FeatureStore(Closing):
         """(width, height) of an image."""
         group = self._group(name)
         with self._damage_named(name):
-            return self._image_size(name, group)
-
-    def _image_size(self, name: str, group: h5g.GroupID) -> tuple[int, int]:
-        if not has_link(group, "image_size"):
-            raise StoreError(f"{self.path}: features of `{name}` are damaged: no `image_size`.")
-        width, height = read_array(group, "image_size", INT64)
-        return int(width), int(height)
+            return _image_size(group)
 
     def count(self, name: str) -> int:
         """How many keypoints an image has."""
@@ -218,6 +212,14 @@ def _uncertainty(keypoints: h5d.DatasetID) -> float:
     if not has_attribute(keypoints, "uncertainty"):
         return 1.0
     return float(read_attribute(keypoints, "uncertainty", FLOAT64))
+
+
+def _image_size(group: h5g.GroupID) -> tuple[int, int]:
+    """(width, height). Raises ValueError when there is none."""
+    if not has_link(group, "image_size"):
+        raise ValueError("no `image_size`")
+    width, height = read_array(group, "image_size", INT64)
+    return int(width), int(height)
 
 
 def _optional(group: h5g.GroupID, name: str) -> np.ndarray | None:

@@ -7,7 +7,6 @@ import pytest
 from shared_data import shared
 
 from silk_sfm.evaluation.kp2d_metrics import (
-    best,
     kp2d_measures,
     matching_score,
     mutual_nearest_l2,
@@ -37,7 +36,7 @@ def test_as_recorded(case: int) -> None:
     expected = arrays[f"c{case}_result_N1_N2_rep_locerr_c1_c3_c5_ms"]
     found = kp2d_measures(a, b, homography, a.image_size, k, seed=0)
     shared_points = [
-        len(best(visible(each, matrix, a.image_size), k))
+        len(visible(each, matrix, a.image_size).best(k))
         for each, matrix in ((a, homography), (b, np.linalg.inv(homography)))
     ]
     measured = [found.repeatability, found.localization_px, *found.correct, found.matching_score]
