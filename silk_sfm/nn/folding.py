@@ -17,8 +17,8 @@ from torch.nn import functional
 from silk_sfm.nn.blocks import Block, Head, affine
 from silk_sfm.nn.silk import SilkNetwork
 
-PATCHES_AT_ONCE = 8192
-"""Bounds the memory of outputs at single cells: 8,192 patches of 128 channels are 38 MB."""
+PATCHES_AT_ONCE = 2048
+"""Bounds the memory of outputs at single cells: 2,048 patches of 128 channels are 9 MB."""
 CELLS_AT_ONCE = 2**14
 """Hidden cells turned into float32 at a time: 8 MB for 128 channels, which stays in the caches."""
 
@@ -51,6 +51,15 @@ class Convolution:
             maps.mul_(self.scale[:, None, None]).add_(self.shift[:, None, None])
         return maps
 
+    def at(self, patches: Tensor) -> Tensor:
+        """(3, k, 3, C) patches of k cells, side by side as one image -> (k, K); no normalisation.
+
+        The library's convolution is twice as fast as its matrix product on some CPUs.
+        """
+        image = patches.flatten(1, 2).permute(2, 0, 1)[None]  # (1, C, 3, 3 k)
+        maps = functional.conv2d(image, self.weight, self.bias, stride=3).relu_()
+        return maps[0, :, 0].T
+
 
 @dataclass(frozen=True, eq=False)
 class FoldedHead:
@@ -74,15 +83,12 @@ class FoldedHead:
     def at(self, patches: Callable[[slice], Tensor], n_cells: int) -> Tensor:
         """(n_cells, D) float32 at cells whose surroundings `patches` gives, some at a time.
 
-        patches: slice of k cells -> (k, 3, 3, C) of any precision
+        patches: slice of k cells -> (3, k, 3, C) of any precision, `[y, :, x]` the cells at y, x
         """
-        layer = self.convolution
-        kernel = layer.weight.float().permute(0, 2, 3, 1).flatten(1)  # (K, 9 C)
         outputs = [self.weight.new_zeros(0, len(self.weight))]
         for start in range(0, n_cells, PATCHES_AT_ONCE):
-            few = patches(slice(start, start + PATCHES_AT_ONCE)).flatten(1).float()  # (k, 9 C)
-            hidden = functional.linear(few, kernel, layer.bias.float()).relu_()
-            outputs.append(functional.linear(hidden, self.weight, self.bias))
+            hidden = self.convolution.at(patches(slice(start, start + PATCHES_AT_ONCE)))
+            outputs.append(self.project(hidden))
         return torch.cat(outputs)
 
 
@@ -101,6 +107,11 @@ class FoldedSilk:
             for head in (self.detector, self.descriptor)
         )
         return FoldedSilk(tuple(layer.stored_as(dtype) for layer in self.backbone), *heads)
+
+
+def select_cells(maps: Tensor, cells: Tensor) -> Tensor:
+    """(N, C) and int64 of any shape -> (*shape, C): four times as fast as indexing."""
+    return maps.index_select(0, cells.flatten()).view(*cells.shape, -1)
 
 
 def are_few(n_cells: int, n_all: int) -> bool:

@@ -12,11 +12,20 @@ import torch
 from torch import Tensor
 
 from silk_sfm.nn.architecture import Architecture
-from silk_sfm.nn.folding import are_few, fold
+from silk_sfm.nn.folding import are_few, fold, select_cells
 from silk_sfm.nn.silk import SilkNetwork
 from silk_sfm.nn.winograd import WinogradInference
 
 Arithmetic = Literal["float32", "bfloat16"]
+
+WINOGRAD_CHANNELS = 128
+"""With fewer its additions take as long as the multiplications they save."""
+MAP_BYTES = 64 * 2**20
+"""Of the largest map of an image that is seen whole on a CPU. Those of the tiles of a larger one
+take a third: glibc keeps freed blocks of up to 32 MiB, and 64 MiB at the end of its heap. All else
+comes fresh from the system, page by page, which can take as long as the arithmetic."""
+DEVICE_PIXELS = 2_000_000
+"""Seen whole on a GPU."""
 
 
 class Inference(Protocol):
@@ -25,6 +34,8 @@ class Inference(Protocol):
     architecture: Architecture
     offset: int
     """Cell (row, column) of an output map lies on pixel (row + offset, column + offset)."""
+    tile_pixels: int
+    """The largest image to see whole; the tiles of others have a third of that."""
 
     def features(self, pixels: Tensor) -> Any:
         """(H, W) float32 grey in 0..1 -> what the two other methods read."""
@@ -37,8 +48,13 @@ class Inference(Protocol):
 
 
 def inference_for(network: SilkNetwork, arithmetic: Arithmetic = "float32") -> Inference:
-    """The fastest kernels for this network on its device."""
-    if network.device.type == "cpu" and arithmetic == "float32" and network.padding == 0:
+    """The fastest kernels for this network on its device.
+
+    AVX-512 multiplies so fast that it is no use to multiply less.
+    """
+    is_possible = network.device.type == "cpu" and arithmetic == "float32" and network.padding == 0
+    is_wide = max(network.architecture.stage_channels) >= WINOGRAD_CHANNELS
+    if is_possible and is_wide and torch.backends.cpu.get_cpu_capability() != "AVX512":
         return WinogradInference(network.architecture, network.offset, fold(network))
     return DirectInference(network, arithmetic)
 
@@ -54,10 +70,12 @@ class DirectInference:
         self._dtype: torch.dtype = getattr(torch, arithmetic)
         self._folded = fold(network).stored_as(self._dtype)
         self._padding = network.padding
+        on_cpu = network.device.type == "cpu"
+        self.tile_pixels = MAP_BYTES // self._bytes_a_pixel() if on_cpu else DEVICE_PIXELS
 
     def features(self, pixels: Tensor) -> Tensor:
         """(H, W) -> (1, C, h', w')."""
-        maps = pixels[None, None].to(self._dtype)
+        maps = _channels_last(pixels.to(self._dtype))
         for layer in self._folded.backbone:
             maps = layer(maps)
         return maps
@@ -75,14 +93,30 @@ class DirectInference:
             hidden = head.convolution(features)[0].permute(1, 2, 0)
             return head.project(hidden[rows, columns])
         top, left = rows - self._padding, columns - self._padding
-        return head.at(lambda part: _patches(maps, top[part], left[part]), len(rows))
+        return head.at(lambda part: self._patches(maps, top[part], left[part]), len(rows))
+
+    def _bytes_a_pixel(self) -> int:
+        """Of the largest map."""
+        return max(self.architecture.stage_channels) * self._dtype.itemsize
+
+    def _patches(self, maps: Tensor, top: Tensor, left: Tensor) -> Tensor:
+        """(3, k, 3, C) patches of an (h, w, C) map; cells outside of it read as 0, the padding."""
+        height, width, _ = maps.shape
+        step = torch.arange(3, device=maps.device)
+        rows = top[:, None] + step[:, None, None]  # (3, k, 1)
+        columns = left[:, None] + step  # (k, 3)
+        if self._padding == 0:
+            return select_cells(maps.flatten(0, 1), rows * width + columns)
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        cells = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)
+        return select_cells(maps.flatten(0, 1), cells) * inside[..., None]
 
 
-def _patches(maps: Tensor, top: Tensor, left: Tensor) -> Tensor:
-    """(K, 3, 3, C) patches of an (h, w, C) map; cells outside of it read as 0, the padding."""
-    height, width, _ = maps.shape
-    step = torch.arange(3, device=maps.device)
-    rows = top[:, None, None] + step[:, None]  # (K, 3, 1)
-    columns = left[:, None, None] + step  # (K, 1, 3)
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    return maps[rows.clamp(0, height - 1), columns.clamp(0, width - 1)] * inside[..., None]
+def _channels_last(pixels: Tensor) -> Tensor:
+    """(H, W) -> (1, 1, H, W), so that the library sees that channels are to be last.
+
+    Of one channel either order looks the same, but for the strides that say nothing.
+    """
+    height, width = pixels.shape
+    size, strides = (1, 1, height, width), (height * width, 1, width, 1)
+    return pixels.contiguous().as_strided(size, strides)

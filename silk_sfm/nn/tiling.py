@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from silk_sfm.nn.cuts import cuts
 from silk_sfm.nn.detection import DetectionOptions
 from silk_sfm.nn.inference import Inference
 from silk_sfm.nn.likely import LikelyCells
@@ -50,15 +51,26 @@ def _around(row: Tensor, column: Tensor) -> Window:
     return Window(int(row), int(row) + 1, int(column), int(column) + 1)
 
 
-def split(height: int, width: int, side: int) -> list[Window]:
-    """Windows that cover a (height, width) map once, of nearly equal size, none above `side`."""
-    rows, columns = _cuts(height, side), _cuts(width, side)
+def split(height: int, width: int, margin: int, most_pixels: int) -> list[Window]:
+    """Windows of nearly equal size that cover a (height, width) map once.
+
+    With `margin` cells more on each side none has more than `most_pixels`, or it is a single cell;
+    of all such grids the one whose windows have the fewest in all.
+    """
+    grids = [(height, width)]
+    for n_rows in range(1, height + 1):
+        side = math.ceil(height / n_rows) + 2 * margin
+        most_columns = most_pixels // side - 2 * margin
+        if most_columns > 0:
+            grids.append((n_rows, math.ceil(width / most_columns)))
+
+    def seen(grid: tuple[int, int]) -> int:
+        return (height + 2 * margin * grid[0]) * (width + 2 * margin * grid[1])
+
+    n_rows, n_columns = min(grids, key=seen)
+    rows = cuts(height, math.ceil(height / n_rows))
+    columns = cuts(width, math.ceil(width / n_columns))
     return [Window(*row, *column) for row, column in product(pairwise(rows), pairwise(columns))]
-
-
-def _cuts(length: int, side: int) -> list[int]:
-    parts = math.ceil(length / side)
-    return [length * part // parts for part in range(parts + 1)]
 
 
 class TiledSilk:
@@ -66,7 +78,7 @@ class TiledSilk:
 
     image: (H, W) float32, at least as large as the receptive field
     tile_pixels: an image of at most so many is seen whole and its features are kept; a larger one
-        in tiles of a quarter of that, so that memory stays below that of a whole one
+        in tiles of a third of that, so that memory stays below that of a whole one
     likely: which cells will be asked for; their descriptors are computed along with the logits
     """
 
@@ -83,11 +95,11 @@ class TiledSilk:
         none = image.new_empty(0, inference.architecture.descriptor_size)
         self._likely = None if likely is None else LikelyCells(likely, none)
         self.height, self.width = (side - 2 * inference.offset for side in image.shape)
-        whole = image.numel() <= tile_pixels
-        tile_side = math.isqrt(tile_pixels // 4) - 2 * inference.architecture.reach
-        self.windows = split(
-            self.height, self.width, max(image.shape) if whole else max(1, tile_side)
-        )
+        margin = inference.architecture.reach
+        if image.numel() <= tile_pixels:
+            self.windows = [Window(0, self.height, 0, self.width)]
+        else:
+            self.windows = split(self.height, self.width, margin, tile_pixels // 3)
 
     def logits(self) -> Tensor:
         """(h, w) logits of the whole image."""

@@ -20,9 +20,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Workers:
-    """Threads to work in; without a pool, the caller's own."""
+    """`count` threads to work in; without a pool, the caller's own."""
 
     pool: ThreadPoolExecutor | None = None
+    count: int = 1
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """`work` of each item, in their order. Raises the first error of any."""
@@ -48,7 +49,7 @@ def as_many_workers() -> Iterator[Workers]:
         yield Workers()
         return
     with torch_threads(1), ThreadPoolExecutor(n_threads) as pool:
-        yield Workers(pool)
+        yield Workers(pool, n_threads)
 
 
 @contextmanager

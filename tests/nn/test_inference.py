@@ -8,7 +8,7 @@ from torch import nn
 from silk_sfm.nn import winograd
 from silk_sfm.nn.architecture import ARCHITECTURES, Architecture
 from silk_sfm.nn.folding import Convolution, are_few, fold
-from silk_sfm.nn.inference import DirectInference, Inference, inference_for
+from silk_sfm.nn.inference import Arithmetic, DirectInference, Inference, inference_for
 from silk_sfm.nn.silk import SilkNetwork
 from silk_sfm.nn.weights import load_silk
 from silk_sfm.nn.winograd import Phases, WinogradConvolution, WinogradInference
@@ -29,10 +29,14 @@ def network_of(padding: int, architecture: Architecture | None = None) -> SilkNe
     return network
 
 
+def winograd_of(network: SilkNetwork) -> WinogradInference:
+    return WinogradInference(network.architecture, network.offset, fold(network))
+
+
 KINDS = {
-    "winograd": (0, inference_for),
+    "winograd": (0, winograd_of),
     "direct": (0, DirectInference),
-    "direct, padding 1": (1, inference_for),
+    "direct, padding 1": (1, DirectInference),
 }
 
 
@@ -80,8 +84,9 @@ def test_equals_the_network_for_every_architecture(kind: str, name: str) -> None
 def test_blocks_have_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "BLOCK_ROWS", 7)
     monkeypatch.setattr(winograd, "BLOCK_TILES", 3)
+    monkeypatch.setattr(winograd, "LEAST_ROWS", 2)
     network = network_of(0)
-    check_equals_network(inference_for(network), network, torch.rand(50, 61))
+    check_equals_network(winograd_of(network), network, torch.rand(50, 61))
 
 
 @pytest.mark.parametrize("padding", [0, 1])
@@ -102,16 +107,44 @@ def test_bfloat16_is_near(padding: int) -> None:
 @torch.inference_mode()
 def test_equals_the_original_on_a_recorded_checkpoint() -> None:
     network = load_silk(shared("reference", "checkpoints", "pvgg-4.ckpt"))
-    check_equals_network(inference_for(network), network, torch.rand(70, 90))
+    image = torch.rand(70, 90)
+    check_equals_network(DirectInference(network), network, image)
+    check_equals_network(winograd_of(network), network, image)
 
 
 # ---------- the pieces ----------
 
 
-def test_which_kernels() -> None:
-    assert isinstance(inference_for(network_of(0)), WinogradInference)
-    assert isinstance(inference_for(network_of(1)), DirectInference)
-    assert isinstance(inference_for(network_of(0), "bfloat16"), DirectInference)
+@pytest.mark.parametrize(
+    ("name", "padding", "arithmetic", "capability", "kernels"),
+    [
+        ("pvgg-4", 0, "float32", "AVX512", DirectInference),
+        ("pvgg-4", 0, "float32", "AVX2", WinogradInference),
+        ("pvgg-4", 0, "float32", "DEFAULT", WinogradInference),
+        ("pvgg-4", 1, "float32", "AVX2", DirectInference),
+        ("pvgg-4", 0, "bfloat16", "AVX2", DirectInference),
+        ("pvgg-micro", 0, "float32", "AVX2", DirectInference),
+    ],
+)
+def test_which_kernels(
+    name: str,
+    padding: int,
+    arithmetic: Arithmetic,
+    capability: str,
+    kernels: type,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    network = SilkNetwork(ARCHITECTURES[name], padding).eval()
+    assert type(inference_for(network, arithmetic)) is kernels
+
+
+def test_maps_of_tiles_are_small_enough_for_kept_memory() -> None:
+    for name, architecture in ARCHITECTURES.items():
+        network = SilkNetwork(architecture).eval()
+        for arithmetic, size in (("float32", 4), ("bfloat16", 2)):
+            tile = DirectInference(network, arithmetic).tile_pixels // 3
+            assert 20e6 < tile * max(architecture.stage_channels) * size < 23e6, name
 
 
 def test_folding_leaves_no_normalisation_without_padding() -> None:

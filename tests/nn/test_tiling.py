@@ -22,15 +22,32 @@ def small(padding: int) -> SilkNetwork:
     return network
 
 
-@settings(max_examples=30, deadline=None)
-@given(height=st.integers(1, 60), width=st.integers(1, 60), side=st.integers(1, 70))
-def test_windows_cover_a_map_once(height: int, width: int, side: int) -> None:
+@settings(max_examples=50, deadline=None)
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    margin=st.integers(0, 9),
+    most_pixels=st.integers(1, 8000),
+)
+def test_windows_cover_a_map_once(height: int, width: int, margin: int, most_pixels: int) -> None:
     covered = torch.zeros(height, width, dtype=torch.int64)
-    for window in split(height, width, side):
+    windows = split(height, width, margin, most_pixels)
+    for window in windows:
         covered[window.top : window.bottom, window.left : window.right] += 1
-        assert 0 < window.bottom - window.top <= side
-        assert 0 < window.right - window.left <= side
+        seen = (window.bottom - window.top + 2 * margin) * (window.right - window.left + 2 * margin)
+        assert window.n_cells > 0 and (seen <= most_pixels or window.n_cells == 1)
     assert bool((covered == 1).all())
+    sides = [window.bottom - window.top for window in windows]
+    assert max(sides) - min(sides) <= 1, "of nearly equal size"
+
+
+@pytest.mark.parametrize("size", [(1006, 1518), (100, 4000), (4000, 100), (251, 462)])
+def test_windows_overlap_little(size: tuple[int, int]) -> None:
+    windows = split(*size, margin=9, most_pixels=43_690)
+    seen = sum(
+        (window.bottom - window.top + 18) * (window.right - window.left + 18) for window in windows
+    )
+    assert seen < 1.25 * size[0] * size[1]
 
 
 @pytest.mark.parametrize("padding", [0, 1])
@@ -64,9 +81,9 @@ def count_features(monkeypatch: pytest.MonkeyPatch, inference: Inference) -> lis
 def test_only_tiles_with_cells_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
     inference = inference_for(small(0))
     seen = count_features(monkeypatch, inference)
-    tiled = TiledSilk(inference, torch.rand(60, 60), 60 * 59)
+    tiled = TiledSilk(inference, torch.rand(60, 60), 60 * 45)
     tiled.raw_descriptors_at(torch.tensor([0, 1, 49]), torch.tensor([0, 0, 49]))
-    assert len(tiled.windows) == 9 and len(seen) == 2
+    assert len(tiled.windows) == 8 and len(seen) == 2
     assert max(seen) <= 30 * 30
     none = torch.zeros(0, dtype=torch.int64)
     assert tiled.raw_descriptors_at(none, none).shape == (0, 9)
@@ -94,7 +111,7 @@ def test_likely_cells_are_described_on_the_way(top_k: int, monkeypatch: pytest.M
     seen = count_features(monkeypatch, inference)
     rows, columns = cells // tiled.width, cells % tiled.width
     raw = tiled.raw_descriptors_at(rows, columns)
-    assert len(tiled.windows) == 9
+    assert len(tiled.windows) == 6
     assert len(seen) <= top_k // 10 and all(pixels == 11 * 11 for pixels in seen)
     whole = TiledSilk(inference, image, WHOLE)
     torch.testing.assert_close(raw, whole.raw_descriptors_at(rows, columns), atol=1e-5, rtol=0)
