@@ -20,9 +20,9 @@ Arithmetic = Literal["float32", "bfloat16"]
 
 WINOGRAD_CHANNELS = 128
 """With fewer its additions take as long as the multiplications they save."""
-MAP_BYTES = 64 * 2**20
+MAP_BYTES = 40 * 2**20
 """Of the largest map of an image that is seen whole on a CPU. Those of the tiles of a larger one
-take a third: glibc keeps freed blocks of up to 32 MiB, and 64 MiB at the end of its heap. All else
+take half of it: glibc keeps freed blocks of up to 32 MiB, and 64 MiB at the end of its heap. All else
 comes fresh from the system, page by page, which can take as long as the arithmetic."""
 DEVICE_PIXELS = 2_000_000
 """Seen whole on a GPU."""
@@ -35,7 +35,7 @@ class Inference(Protocol):
     offset: int
     """Cell (row, column) of an output map lies on pixel (row + offset, column + offset)."""
     tile_pixels: int
-    """The largest image to see whole; the tiles of others have a third of that."""
+    """The largest image to see whole; the tiles of others have half of that."""
 
     def features(self, pixels: Tensor) -> Any:
         """(H, W) float32 grey in 0..1 -> what the two other methods read."""

@@ -78,7 +78,7 @@ class TiledSilk:
 
     image: (H, W) float32, at least as large as the receptive field
     tile_pixels: an image of at most so many is seen whole and its features are kept; a larger one
-        in tiles of a third of that, so that memory stays below that of a whole one
+        in tiles of half of that, so that memory stays below that of a whole one
     likely: which cells will be asked for; their descriptors are computed along with the logits
     """
 
@@ -99,7 +99,7 @@ class TiledSilk:
         if image.numel() <= tile_pixels:
             self.windows = [Window(0, self.height, 0, self.width)]
         else:
-            self.windows = split(self.height, self.width, margin, tile_pixels // 3)
+            self.windows = split(self.height, self.width, margin, tile_pixels // 2)
 
     def logits(self) -> Tensor:
         """(h, w) logits of the whole image."""
