@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from silk_sfm.nn.allocator import keep_freed_memory
 from silk_sfm.nn.architecture import Architecture
 from silk_sfm.nn.folding import are_few, fold, select_cells
 from silk_sfm.nn.silk import SilkNetwork
@@ -21,9 +22,8 @@ Arithmetic = Literal["float32", "bfloat16"]
 WINOGRAD_CHANNELS = 128
 """With fewer its additions take as long as the multiplications they save."""
 MAP_BYTES = 40 * 2**20
-"""Of the largest map of an image that is seen whole on a CPU. Those of the tiles of a larger one
-take half of it: glibc keeps freed blocks of up to 32 MiB, and 64 MiB at the end of its heap. All else
-comes fresh from the system, page by page, which can take as long as the arithmetic."""
+"""Of the largest map of an image that is seen whole on a CPU. For tiles of a larger one half of it:
+such maps are written to memory that is kept."""
 DEVICE_PIXELS = 2_000_000
 """Seen whole on a GPU."""
 
@@ -72,6 +72,8 @@ class DirectInference:
         self._padding = network.padding
         on_cpu = network.device.type == "cpu"
         self.tile_pixels = MAP_BYTES // self._bytes_a_pixel() if on_cpu else DEVICE_PIXELS
+        if on_cpu:
+            keep_freed_memory()
 
     def features(self, pixels: Tensor) -> Tensor:
         """(H, W) -> (1, C, h', w')."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from silk_sfm.nn.allocator import keep_freed_memory
 from silk_sfm.nn.architecture import Architecture
 from silk_sfm.nn.cuts import cuts
 from silk_sfm.nn.folding import Convolution, FoldedSilk, are_few, select_cells
@@ -195,6 +196,7 @@ class WinogradInference:
     def __init__(self, architecture: Architecture, offset: int, folded: FoldedSilk) -> None:
         self.architecture, self.offset = architecture, offset
         self.tile_pixels = TILE_PIXELS
+        keep_freed_memory()
         self._first, *others = folded.backbone
         self._second, *self._rest = [WinogradConvolution(layer) for layer in others]
         self._detector, self._descriptor = folded.detector, folded.descriptor
