@@ -13,7 +13,7 @@ if sys.argv[1] == "keep":
     keep_freed_memory()
 
 def write_maps():
-    maps = [torch.ones(5 * 2**20) for _ in range(4)]  # 20 MiB each
+    maps = [torch.ones(5 * 2**20) for _ in range(10)]  # 20 MiB each
 
 for _ in range(5):
     write_maps()
