@@ -5,21 +5,26 @@ import sys
 import pytest
 
 COUNT_FAULTS = """
-import resource, sys
-import torch
+import ctypes, resource, sys
 from silk_sfm.nn.allocator import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
 
 def write_maps():
-    maps = [torch.ones(5 * 2**20) for _ in range(10)]  # 20 MiB each
+    maps = [libc.malloc(20 * 2**20) for _ in range(10)]
+    for each in maps:
+        ctypes.memset(each, 1, 20 * 2**20)
+    for each in reversed(maps):
+        libc.free(each)
 
-for _ in range(5):
-    write_maps()
+write_maps()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
-    write_maps()
+write_maps()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
