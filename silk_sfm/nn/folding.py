@@ -109,6 +109,12 @@ class FoldedSilk:
         return FoldedSilk(tuple(layer.stored_as(dtype) for layer in self.backbone), *heads)
 
 
+def patch_cells(top: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (3, K, 1) and columns (K, 3) of the cells of 3x3 patches, from their (K,) first ones."""
+    step = torch.arange(3, device=top.device)
+    return top[:, None] + step[:, None, None], left[:, None] + step
+
+
 def select_cells(maps: Tensor, cells: Tensor) -> Tensor:
     """(N, C) and int64 of any shape -> (*shape, C): four times as fast as indexing."""
     return maps.index_select(0, cells.flatten()).view(*cells.shape, -1)

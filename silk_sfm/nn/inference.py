@@ -13,7 +13,7 @@ from torch import Tensor
 
 from silk_sfm.nn.allocator import keep_freed_memory
 from silk_sfm.nn.architecture import Architecture
-from silk_sfm.nn.folding import are_few, fold, select_cells
+from silk_sfm.nn.folding import are_few, fold, patch_cells, select_cells
 from silk_sfm.nn.silk import SilkNetwork
 from silk_sfm.nn.winograd import WinogradInference
 
@@ -50,9 +50,13 @@ class Inference(Protocol):
 def inference_for(network: SilkNetwork, arithmetic: Arithmetic = "float32") -> Inference:
     """The fastest kernels for this network on its device.
 
-    AVX-512 multiplies so fast that it is no use to multiply less.
+    AVX-512 multiplies so fast that it is no use to multiply less. On a CPU the process keeps freed
+    memory from now on, see `keep_freed_memory`.
     """
-    is_possible = network.device.type == "cpu" and arithmetic == "float32" and network.padding == 0
+    on_cpu = network.device.type == "cpu"
+    if on_cpu:
+        keep_freed_memory()
+    is_possible = on_cpu and arithmetic == "float32" and network.padding == 0
     is_wide = max(network.architecture.stage_channels) >= WINOGRAD_CHANNELS
     if is_possible and is_wide and torch.backends.cpu.get_cpu_capability() != "AVX512":
         return WinogradInference(network.architecture, network.offset, fold(network))
@@ -72,8 +76,6 @@ class DirectInference:
         self._padding = network.padding
         on_cpu = network.device.type == "cpu"
         self.tile_pixels = MAP_BYTES // self._bytes_a_pixel() if on_cpu else DEVICE_PIXELS
-        if on_cpu:
-            keep_freed_memory()
 
     def features(self, pixels: Tensor) -> Tensor:
         """(H, W) -> (1, C, h', w')."""
@@ -104,9 +106,7 @@ class DirectInference:
     def _patches(self, maps: Tensor, top: Tensor, left: Tensor) -> Tensor:
         """(3, k, 3, C) patches of an (h, w, C) map; cells outside of it read as 0, the padding."""
         height, width, _ = maps.shape
-        step = torch.arange(3, device=maps.device)
-        rows = top[:, None] + step[:, None, None]  # (3, k, 1)
-        columns = left[:, None] + step  # (k, 3)
+        rows, columns = patch_cells(top, left)
         if self._padding == 0:
             return select_cells(maps.flatten(0, 1), rows * width + columns)
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)

@@ -95,11 +95,12 @@ class TiledSilk:
         none = image.new_empty(0, inference.architecture.descriptor_size)
         self._likely = None if likely is None else LikelyCells(likely, none)
         self.height, self.width = (side - 2 * inference.offset for side in image.shape)
-        margin = inference.architecture.reach
         if image.numel() <= tile_pixels:
             self.windows = [Window(0, self.height, 0, self.width)]
         else:
-            self.windows = split(self.height, self.width, margin, tile_pixels // 2)
+            self.windows = split(
+                self.height, self.width, inference.architecture.reach, tile_pixels // 2
+            )
 
     def logits(self) -> Tensor:
         """(h, w) logits of the whole image."""

@@ -14,6 +14,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from silk_sfm.nn.cuts import cuts
+
 Maps = tuple[Tensor, ...]
 
 
@@ -77,12 +79,11 @@ def cut(length: int, side: int, stride: int, margin: int) -> list[Span]:
 
     Each starts at a multiple of `stride` and sees `margin` pixels, such a multiple, on both sides.
     """
-    n_cells = math.ceil(length / stride)
-    parts = math.ceil(n_cells / max(1, side // stride))
-    cuts = [n_cells * part // parts * stride for part in range(parts)] + [length]
+    cells = cuts(math.ceil(length / stride), max(1, side // stride))
+    edges = [cell * stride for cell in cells[:-1]] + [length]
     return [
         Span(kept, end, max(0, kept - margin), min(length, end + margin), end == length)
-        for kept, end in pairwise(cuts)
+        for kept, end in pairwise(edges)
     ]
 
 

@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from silk_sfm.nn.allocator import keep_freed_memory
 from silk_sfm.nn.architecture import Architecture
 from silk_sfm.nn.cuts import cuts
-from silk_sfm.nn.folding import Convolution, FoldedSilk, are_few, select_cells
+from silk_sfm.nn.folding import Convolution, FoldedSilk, are_few, patch_cells, select_cells
 from silk_sfm.nn.workers import Workers, as_many_workers
 
 PHASES = 4
@@ -196,7 +195,6 @@ class WinogradInference:
     def __init__(self, architecture: Architecture, offset: int, folded: FoldedSilk) -> None:
         self.architecture, self.offset = architecture, offset
         self.tile_pixels = TILE_PIXELS
-        keep_freed_memory()
         self._first, *others = folded.backbone
         self._second, *self._rest = [WinogradConvolution(layer) for layer in others]
         self._detector, self._descriptor = folded.detector, folded.descriptor
@@ -220,14 +218,13 @@ class WinogradInference:
 
     def raw_descriptors_at(self, features: Phases, rows: Tensor, columns: Tensor) -> Tensor:
         """From patches around the cells, or from the whole map when most cells are asked for."""
-        data, step = features.data, torch.arange(3)
+        data = features.data
         if not are_few(len(rows), features.height * features.width):
             hidden = self._descriptor_hidden(features).data
             return self._descriptor.project(hidden[columns % PHASES, rows, columns // PHASES])
 
         def patches(part: slice) -> Tensor:
-            y = rows[part, None] + step[:, None, None]  # (3, k, 1)
-            x = columns[part, None] + step  # (k, 3)
+            y, x = patch_cells(rows[part], columns[part])
             cells = (x % PHASES * data.shape[1] + y) * data.shape[2] + x // PHASES
             return select_cells(data.flatten(0, 2), cells)
 
