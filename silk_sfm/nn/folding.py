@@ -19,6 +19,8 @@ from silk_sfm.nn.silk import SilkNetwork
 
 PATCHES_AT_ONCE = 2048
 """Bounds the memory of outputs at single cells: 2,048 patches of 128 channels are 9 MB."""
+ALONE_AT_ONCE = 64
+"""Bounds the memory of whole networks at single cells: 64 of pvgg-4 take about 20 MB."""
 CELLS_AT_ONCE = 2**14
 """Hidden cells turned into float32 at a time: 8 MB for 128 channels, which stays in the caches."""
 
@@ -100,6 +102,24 @@ class FoldedSilk:
     detector: FoldedHead
     descriptor: FoldedHead
 
+    def features(self, images: Tensor) -> Tensor:
+        """(N, H, W) -> (N, C, H', W'), what both heads read, channels last."""
+        maps = _channels_last(images)
+        for layer in self.backbone:
+            maps = layer(maps)
+        return maps
+
+    def raw_descriptors_of(self, patches: Tensor) -> Tensor:
+        """(N, R, R), all that a cell sees, -> (N, D) float32; padding does not reach the middle."""
+        outputs = [self.descriptor.weight.new_zeros(0, len(self.descriptor.weight))]
+        for part in torch.split(patches, ALONE_AT_ONCE):
+            maps = self.features(part)
+            first = (maps.shape[2] - 3) // 2
+            middle = maps[:, :, first : first + 3, first : first + 3]
+            hidden = replace(self.descriptor.convolution, padding=0)(middle)  # (n, K, 1, 1)
+            outputs.append(self.descriptor.project(hidden[:, :, 0, 0]))
+        return torch.cat(outputs)
+
     def stored_as(self, dtype: torch.dtype) -> FoldedSilk:
         """The same with 3x3 convolutions in another precision."""
         heads = (
@@ -107,6 +127,16 @@ class FoldedSilk:
             for head in (self.detector, self.descriptor)
         )
         return FoldedSilk(tuple(layer.stored_as(dtype) for layer in self.backbone), *heads)
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    """(N, H, W) -> (N, 1, H, W), so that the library sees that channels are to be last.
+
+    Of one channel either order looks the same, but for the strides that say nothing.
+    """
+    n, height, width = images.shape
+    size, strides = (n, 1, height, width), (height * width, 1, width, 1)
+    return images.contiguous().as_strided(size, strides)
 
 
 def patch_cells(top: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,19 +16,26 @@ SLACK = 1.1
 
 
 @dataclass(frozen=True, eq=False)
-class _Kept:
-    """cells: (K,) int64; scores: (K,) logits; raw: (K, D) raw descriptors."""
+class Described:
+    """Some cells of an image.
+
+    cells: (K,) int64, row * width + column
+    scores: (K,) logits
+    raw: (K, D) raw descriptors
+    """
 
     cells: Tensor
     scores: Tensor
     raw: Tensor
 
-    def join(self, other: _Kept) -> _Kept:
+    def join(self, other: Described) -> Described:
+        """These and the others."""
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return _Kept(*(torch.cat(pair) for pair in pairs))
+        return Described(*(torch.cat(pair) for pair in pairs))
 
-    def select(self, kept: Tensor) -> _Kept:
-        return _Kept(self.cells[kept], self.scores[kept], self.raw[kept])
+    def select(self, kept: Tensor) -> Described:
+        """Those at some indices."""
+        return Described(self.cells[kept], self.scores[kept], self.raw[kept])
 
 
 class LikelyCells:
@@ -36,24 +44,32 @@ class LikelyCells:
     def __init__(self, options: DetectionOptions, none: Tensor) -> None:
         """`none`: (0, D) raw descriptors."""
         self._options = dataclasses.replace(options, border=0)
-        self._kept = _Kept(none.new_empty(0, dtype=torch.int64), none.new_empty(0), none)
-        self._cut = -torch.inf
+        self._kept = Described(none.new_empty(0, dtype=torch.int64), none.new_empty(0), none)
 
     def of(self, logits: Tensor) -> Tensor:
-        """(K,) int64 cells of a tile's (h, w) logits that are still worth a descriptor."""
-        cells = detect_logits(logits, self._options)
-        return cells[logits.flatten()[cells] >= self._cut]
+        """(K,) int64 cells of a tile's (h, w) logits that may become keypoints."""
+        return detect_logits(logits, self._options)
 
-    def add(self, cells: Tensor, scores: Tensor, raw: Tensor) -> None:
-        """Keep the descriptors of these cells of the image, and only as many as may be needed."""
-        kept = self._kept.join(_Kept(cells, scores, raw))
-        above = int((kept.scores > logit(self._options.threshold)).sum())
+    def worth(self, scores: Sequence[Tensor]) -> list[Tensor]:
+        """Which cells with these logits, (K,) of a tile each, are worth a descriptor: (K,) bool."""
+        known = torch.cat([self._kept.scores, *scores])
+        wanted = self._wanted(known)
+        if len(known) <= wanted:
+            return [torch.ones_like(each, dtype=torch.bool) for each in scores]
+        least = known.topk(wanted).values.min() if wanted > 0 else torch.inf
+        return [each >= least for each in scores]
+
+    def add(self, described: Described) -> None:
+        """Keep the descriptors of these cells, and only as many as may be needed."""
+        kept = self._kept.join(described)
+        wanted = self._wanted(kept.scores)
+        self._kept = kept.select(best(kept.scores, wanted)) if len(kept.cells) > wanted else kept
+
+    def _wanted(self, scores: Tensor) -> int:
+        """How many of all cells with (K,) logits so far may be needed."""
+        above = int((scores > logit(self._options.threshold)).sum())
         wanted = max(above, self._options.top_k)
-        wanted = int(SLACK * min(wanted, self._options.max_keypoints or wanted))
-        if len(kept.cells) > wanted:
-            kept = kept.select(best(kept.scores, wanted))
-            self._cut = float(kept.scores.min()) if wanted > 0 else torch.inf
-        self._kept = kept
+        return int(SLACK * min(wanted, self._options.max_keypoints or wanted))
 
     def find(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Which of the (K,) cells are kept, (K,) bool, and (F, D) raw descriptors of those."""

@@ -40,6 +40,8 @@ LEAST_ROWS = 8
 """Fewer are not worth a block of their own: each reads two rows more than it makes."""
 TILE_PIXELS = 250_000
 """The largest image seen whole; the tiles of others, half of that, were fastest."""
+KEPT_TIMES = 2
+"""The features of an image of so many times as many pixels are kept, 256 MB of pvgg-4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +196,8 @@ class WinogradInference:
 
     def __init__(self, architecture: Architecture, offset: int, folded: FoldedSilk) -> None:
         self.architecture, self.offset = architecture, offset
-        self.tile_pixels = TILE_PIXELS
+        self.tile_pixels, self.kept_times = TILE_PIXELS, KEPT_TIMES
+        self._folded = folded
         self._first, *others = folded.backbone
         self._second, *self._rest = [WinogradConvolution(layer) for layer in others]
         self._detector, self._descriptor = folded.detector, folded.descriptor
@@ -229,6 +232,10 @@ class WinogradInference:
             return select_cells(data.flatten(0, 2), cells)
 
         return self._descriptor.at(patches, len(rows))
+
+    def raw_descriptors_of(self, patches: Tensor) -> Tensor:
+        """By the library's convolutions."""
+        return self._folded.raw_descriptors_of(patches)
 
     def _logits_of_band(self, band: Phases) -> Tensor:
         hidden = self._detector_hidden(band)

@@ -39,17 +39,18 @@ class Workers:
 
 
 @contextmanager
-def as_many_workers() -> Iterator[Workers]:
-    """As many workers as torch has threads; within the block torch itself uses one.
+def as_many_workers(most: int | None = None) -> Iterator[Workers]:
+    """As many workers as torch has threads, at most `most`; torch's threads are shared out to them.
 
     The threads end with the block, so that a process may be forked between two of them.
     """
     n_threads = torch.get_num_threads()
-    if n_threads == 1:
+    count = n_threads if most is None else min(n_threads, most)
+    if count == 1:
         yield Workers()
         return
-    with torch_threads(1), ThreadPoolExecutor(n_threads) as pool:
-        yield Workers(pool, n_threads)
+    with torch_threads(n_threads // count), ThreadPoolExecutor(count) as pool:
+        yield Workers(pool, count)
 
 
 @contextmanager

@@ -260,6 +260,7 @@ class PlainInference:
     def __init__(self, network: SilkNetwork) -> None:
         self.network = network
         self.architecture, self.offset = network.architecture, network.offset
+        self.tile_pixels, self.kept_times = 81_920, 1
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.network.backbone(pixels[None, None])
@@ -273,6 +274,10 @@ class PlainInference:
     ) -> torch.Tensor:
         raw: torch.Tensor = self.network.descriptor(features)
         return raw[0, :, rows, columns].T
+
+    def raw_descriptors_of(self, patches: torch.Tensor) -> torch.Tensor:
+        raw: torch.Tensor = self.network(patches[:, None])[1]
+        return raw[:, :, 0, 0]
 
 
 @pytest.mark.slow

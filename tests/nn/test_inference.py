@@ -106,6 +106,23 @@ def test_descriptors_of_many_patches(kind: str, monkeypatch: pytest.MonkeyPatch)
     torch.testing.assert_close(found, raw[0, :, rows, columns].T, atol=2e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_descriptors_of_cells_alone(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "ALONE_AT_ONCE", 3)
+    padding, make = KINDS[kind]
+    network, image = network_of(padding), torch.rand(30, 41)
+    raw = network(image[None, None])[1][0]
+    side = network.architecture.receptive_field
+    first = network.architecture.reach - network.offset
+    corners = torch.tensor([(0, 0), (5, 9), (30 - side, 41 - side), (2, 2)])
+    patches = torch.stack([image[y : y + side, x : x + side] for y, x in corners.tolist()])
+    found = make(network).raw_descriptors_of(patches)  # type: ignore[operator]
+    expected = raw[:, corners[:, 0] + first, corners[:, 1] + first].T
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+    assert make(network).raw_descriptors_of(patches[:0]).shape == (0, 9)  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("padding", [0, 1])
 @torch.inference_mode()
 def test_bfloat16_is_near(padding: int) -> None:
