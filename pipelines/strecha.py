@@ -14,6 +14,7 @@ import argparse
 import json
 import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -53,18 +54,19 @@ def main() -> None:
         "| extract s | match s | verify s | map s |\n|-|-|-|-|-|-|-|-|-|-|-|-|-|-|"
     )
     for scene in scenes:
-        methods = {"SiLK": run_silk} | ({} if arguments.without_sift else {"SIFT": run_sift})
+        recipe = Path(arguments.recipe).stem
+        methods = {recipe: partial(run_silk, recipe_name=arguments.recipe)}
+        if not arguments.without_sift:
+            methods["SIFT"] = run_sift
         for method, run in methods.items():
-            out = arguments.out / scene.name / method.lower()
-            runs = [
-                run(scene, out / str(seed), seed, arguments.recipe)
-                for seed in range(arguments.seeds)
-            ]
+            out = arguments.out / scene.name / method
+            runs = [run(scene, out / str(seed), seed) for seed in range(arguments.seeds)]
             print(row(scene, method, runs), flush=True)
 
 
 def run_silk(scene: Path, out: Path, seed: int, recipe_name: str) -> Run:
-    """The whole pipeline; features and matches of the first seed serve the others."""
+    """The whole pipeline, anew; features and matches of the first seed serve the others."""
+    shutil.rmtree(out, ignore_errors=True)
     recipe = silk_sfm.Recipe.read(recipe_name)
     recipe = replace(
         recipe,
@@ -78,14 +80,14 @@ def run_silk(scene: Path, out: Path, seed: int, recipe_name: str) -> Run:
             silk_sfm.pack(out.parent / "0" / name)
             shutil.copyfile(out.parent / "0" / name, out / name)
     images = silk_sfm.ImageFolder.open(scene / "images")
-    job = silk_sfm.Reconstruction(images, out, recipe, device="cpu", overwrite=seed == 0)
+    job = silk_sfm.Reconstruction(images, out, recipe, device="cpu")
     job.run()
     stages = json.loads((out / "summary.json").read_text())["stages"]
     seconds = {stage: costs["seconds"] for stage, costs in stages.items()}
     return measure(scene, out / "sparse" / "0", seconds)
 
 
-def run_sift(scene: Path, out: Path, seed: int, _: str) -> Run:
+def run_sift(scene: Path, out: Path, seed: int) -> Run:
     """COLMAP's SIFT at full size; its matching includes verification."""
     images = silk_sfm.ImageFolder.open(scene / "images")
     intrinsics = silk_sfm.CameraOptions(intrinsics=scene / "gt_sparse")
