@@ -54,19 +54,19 @@ def main() -> None:
         "| extract s | match s | verify s | map s |\n|-|-|-|-|-|-|-|-|-|-|-|-|-|-|"
     )
     for scene in scenes:
-        recipe = Path(arguments.recipe).stem
-        methods = {recipe: partial(run_silk, recipe_name=arguments.recipe)}
+        methods = [(Path(arguments.recipe).stem, partial(run_recipe, recipe_name=arguments.recipe))]
         if not arguments.without_sift:
-            methods["SIFT"] = run_sift
-        for method, run in methods.items():
+            methods.append(("COLMAP SIFT", run_sift))
+        for method, run in methods:
             out = arguments.out / scene.name / method
             runs = [run(scene, out / str(seed), seed) for seed in range(arguments.seeds)]
             print(row(scene, method, runs), flush=True)
 
 
-def run_silk(scene: Path, out: Path, seed: int, recipe_name: str) -> Run:
+def run_recipe(scene: Path, out: Path, seed: int, recipe_name: str) -> Run:
     """The whole pipeline, anew; features and matches of the first seed serve the others."""
-    shutil.rmtree(out, ignore_errors=True)
+    if out.exists():
+        shutil.rmtree(out)
     recipe = silk_sfm.Recipe.read(recipe_name)
     recipe = replace(
         recipe,

@@ -45,8 +45,8 @@ class SilkOptions(DetectionOptions):
     AVX512-BF16) and is meant for GPUs; it moves some keypoints. Elsewhere it is slower."""
     tile_pixels: int | None = neutral(None)
     """An image of at most so many pixels is seen whole, a larger one in tiles of half of that, on a
-    CPU one on each core, up to 8; bounds memory (about 1 KB a pixel), does not change results.
-    None: what is fastest, 81,920 of pvgg-4 on a CPU, 2,000,000 on a GPU."""
+    CPU up to 8 side by side; bounds memory (about 1 KB a pixel seen at a time), does not change
+    results. None: what is fastest, 81,920 of pvgg-4 on a CPU, 2,000,000 on a GPU."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,25 +9,25 @@ from __future__ import annotations
 import ctypes
 import platform
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """As in malloc.h."""
 KEPT_BLOCK = 32 * 2**20
 """Bytes; the largest threshold that every glibc takes."""
 KEPT_IN_ALL = 256 * 2**20
 """Bytes."""
-HEAP = 64 * 2**20
-"""Bytes; the heaps of threads are as large at most, and go when they are empty but for this."""
+THREAD_HEAP = 64 * 2**20
+"""Bytes; the largest heap of a thread. glibc gives an empty one back unless it is to hold as much
+in reserve."""
 
 
 def keep_freed_memory() -> None:
     """Freed blocks of up to 32 MiB stay with the process, up to 256 MiB at the end of its heap.
 
-    Threads that start from now on share that heap, or keep theirs where they had their own before.
-    Nothing happens where the C library is another one.
+    Heaps of threads stay too, for the threads that come after them. Nothing happens where the C
+    library is another one.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
         libc.mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL)
-        libc.mallopt(M_TOP_PAD, HEAP)
-        libc.mallopt(M_ARENA_MAX, 1)
+        libc.mallopt(M_TOP_PAD, THREAD_HEAP)

@@ -27,7 +27,7 @@ such maps are written to memory that is kept."""
 DEVICE_PIXELS = 2_000_000
 """Seen whole on a GPU."""
 KEPT_TIMES = 4
-"""On a CPU: 170 MB of features for pvgg-4."""
+"""So many times the pixels of an image that is seen whole on a CPU: 160 MB of features."""
 
 
 class Inference(Protocol):
@@ -38,11 +38,11 @@ class Inference(Protocol):
     """Cell (row, column) of an output map lies on pixel (row + offset, column + offset)."""
     tile_pixels: int
     """The largest image to see whole; the tiles of others have half of that."""
-    kept_times: int
-    """The features of an image of at most so many times `tile_pixels` are kept."""
+    kept_pixels: int
+    """The features of an image of at most so many are kept until all is known of it."""
 
     def features(self, pixels: Tensor) -> Any:
-        """(H, W) float32 grey in 0..1 -> what the two other methods read."""
+        """(H, W) float32 grey in 0..1 -> what `logits` and `raw_descriptors_at` read."""
 
     def logits(self, features: Any) -> Tensor:
         """(h, w) float32 keypoint logits."""
@@ -83,7 +83,7 @@ class DirectInference:
         self._padding = network.padding
         on_cpu = network.device.type == "cpu"
         self.tile_pixels = MAP_BYTES // self._bytes_a_pixel() if on_cpu else DEVICE_PIXELS
-        self.kept_times = KEPT_TIMES if on_cpu else 1
+        self.kept_pixels = KEPT_TIMES * self.tile_pixels if on_cpu else 0
 
     def features(self, pixels: Tensor) -> Tensor:
         """(H, W) -> (1, C, h', w')."""

@@ -30,8 +30,11 @@ class Described:
 
     def join(self, other: Described) -> Described:
         """These and the others."""
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Described(*(torch.cat(pair) for pair in pairs))
+        return Described(
+            torch.cat([self.cells, other.cells]),
+            torch.cat([self.scores, other.scores]),
+            torch.cat([self.raw, other.raw]),
+        )
 
     def select(self, kept: Tensor) -> Described:
         """Those at some indices."""

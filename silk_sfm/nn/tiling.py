@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from silk_sfm.nn.cuts import cuts
+from silk_sfm.nn.cuts import equal_cuts
 from silk_sfm.nn.detection import DetectionOptions
 from silk_sfm.nn.inference import Inference
 from silk_sfm.nn.likely import Described, LikelyCells
-from silk_sfm.nn.workers import Workers, as_many_workers
+from silk_sfm.nn.workers import Workers, as_many_workers, worker_count
 
 AT_ONCE = 8
-"""Most tiles seen side by side on a CPU; bounds the memory. More cores than that share tiles."""
+"""Most tiles seen side by side on a CPU, which bounds the memory; several cores may share one."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ def split(height: int, width: int, margin: int, most_pixels: int, at_once: int =
         return pixels / n_windows * math.ceil(n_windows / at_once), pixels
 
     n_rows, n_columns = min(grids, key=seen)
-    rows = cuts(height, math.ceil(height / n_rows))
-    columns = cuts(width, math.ceil(width / n_columns))
+    rows, columns = equal_cuts(height, n_rows), equal_cuts(width, n_columns)
     return [Window(*row, *column) for row, column in product(pairwise(rows), pairwise(columns))]
 
 
@@ -87,7 +86,7 @@ class Seen:
 
     features: of the pixels it sees
     logits: (h, w) of its cells
-    likely: (K,) int64, those of its cells that may be asked for
+    likely: (K,) int64, those of its cells that may be asked for, row * w + column
     """
 
     window: Window
@@ -116,13 +115,13 @@ class TiledSilk:
         self._inference = inference
         self._image = image
         self.height, self.width = (side - 2 * inference.offset for side in image.shape)
-        at_once = min(AT_ONCE, torch.get_num_threads()) if image.device.type == "cpu" else 1
+        at_once = worker_count(AT_ONCE) if image.device.type == "cpu" else 1
         self.windows = [Window(0, self.height, 0, self.width)]
         if image.numel() > tile_pixels:
             margin = inference.architecture.reach
             self.windows = split(self.height, self.width, margin, tile_pixels // 2, at_once)
         self._at_once = min(at_once, len(self.windows))
-        self._keeps = image.numel() <= inference.kept_times * tile_pixels
+        self._keeps = image.numel() <= max(tile_pixels, inference.kept_pixels)
         self._kept: dict[Window, Any] = {}
         self._likely = None
         if likely is not None and not self._keeps:
@@ -147,6 +146,8 @@ class TiledSilk:
             found, known = self._likely.find(rows * self.width + columns)
             raw[found] = known
             missing = ~found
+            if not missing.any():
+                return raw
 
         def describe(window: Window) -> None:
             inside = missing & window.contains(rows, columns)
@@ -166,6 +167,8 @@ class TiledSilk:
 
     def _see(self, window: Window) -> Seen:
         features, (top, left) = self._features(window), self._origin(window)
+        if self._keeps:
+            self._kept[window] = features
         rows = slice(window.top - top, window.bottom - top)
         columns = slice(window.left - left, window.right - left)
         logits = self._inference.logits(features)[rows, columns]
@@ -230,7 +233,4 @@ class TiledSilk:
         after = self._inference.architecture.reach + self._inference.offset
         top, left = self._origin(window)
         pixels = self._image[top : window.bottom + after, left : window.right + after]
-        features = self._inference.features(pixels)
-        if self._keeps:
-            self._kept[window] = features
-        return features
+        return self._inference.features(pixels)

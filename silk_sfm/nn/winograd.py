@@ -38,10 +38,10 @@ BLOCK_TILES = 80
 """Most rows and tiles worked on at a time; measured fastest, 11 MB at 128 channels."""
 LEAST_ROWS = 8
 """Fewer are not worth a block of their own: each reads two rows more than it makes."""
-TILE_PIXELS = 250_000
-"""The largest image seen whole; the tiles of others, half of that, were fastest."""
-KEPT_TIMES = 2
-"""The features of an image of so many times as many pixels are kept, 256 MB of pvgg-4."""
+TILE_PIXELS = 125_000
+"""The largest image seen whole; larger tiles of others than half of that were not faster."""
+KEPT_PIXELS = 500_000
+"""The features of an image of so many are kept: 256 MB of pvgg-4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +196,7 @@ class WinogradInference:
 
     def __init__(self, architecture: Architecture, offset: int, folded: FoldedSilk) -> None:
         self.architecture, self.offset = architecture, offset
-        self.tile_pixels, self.kept_times = TILE_PIXELS, KEPT_TIMES
+        self.tile_pixels, self.kept_pixels = TILE_PIXELS, KEPT_PIXELS
         self._folded = folded
         self._first, *others = folded.backbone
         self._second, *self._rest = [WinogradConvolution(layer) for layer in others]

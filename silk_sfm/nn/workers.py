@@ -6,6 +6,7 @@ when something else runs on the machine; long chains of them, one on each core, 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,36 @@ class Workers:
         return list(self.pool.map(in_thread, items))
 
 
+def worker_count(most: int) -> int:
+    """How many workers, at most `most`, leave the fewest of torch's threads without work.
+
+    More than half of `most`, where torch has as many threads.
+    """
+    n_threads = torch.get_num_threads()
+    counts = range(min(n_threads, most // 2 + 1), min(n_threads, most) + 1)
+    return max(counts, key=lambda count: (n_threads // count * count, count))
+
+
 @contextmanager
 def as_many_workers(most: int | None = None) -> Iterator[Workers]:
     """As many workers as torch has threads, at most `most`; torch's threads are shared out to them.
 
-    The threads end with the block, so that a process may be forked between two of them.
+    Within a worker there are no others, but its share of torch's threads. The threads end with the
+    block, so that a process may be forked between two of them. A thread of somebody else's that
+    uses torch for the first time meanwhile gets a share too, and keeps it.
     """
     n_threads = torch.get_num_threads()
     count = n_threads if most is None else min(n_threads, most)
-    if count == 1:
+    if count == 1 or getattr(_thread, "is_worker", False):
         yield Workers()
         return
-    with torch_threads(n_threads // count), ThreadPoolExecutor(count) as pool:
+    with torch_threads(n_threads // count), ThreadPoolExecutor(count, initializer=_mark) as pool:
         yield Workers(pool, count)
+
+
+def _mark() -> None:
+    """As the thread of a worker."""
+    _thread.is_worker = True
 
 
 @contextmanager

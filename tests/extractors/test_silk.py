@@ -260,7 +260,7 @@ class PlainInference:
     def __init__(self, network: SilkNetwork) -> None:
         self.network = network
         self.architecture, self.offset = network.architecture, network.offset
-        self.tile_pixels, self.kept_times = 81_920, 1
+        self.tile_pixels, self.kept_pixels = 81_920, 0
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.network.backbone(pixels[None, None])

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 COUNT_FAULTS = """
-import ctypes, resource, sys
+import ctypes, resource, sys, threading
 from silk_sfm.nn.allocator import keep_freed_memory
 
 if sys.argv[1] == "keep":
@@ -16,6 +16,14 @@ libc.malloc.argtypes = [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
 
 def write_maps():
+    if sys.argv[2] == "here":
+        write()
+        return
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+
+def write():
     maps = [libc.malloc(20 * 2**20) for _ in range(10)]
     for each in maps:
         ctypes.memset(each, 1, 20 * 2**20)
@@ -30,11 +38,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what it sets is glibc's")
-def test_memory_is_used_again() -> None:
+@pytest.mark.parametrize("where", ["here", "in a thread"])
+def test_memory_is_used_again(where: str) -> None:
     faults = {
         mode: int(
             subprocess.run(
-                [sys.executable, "-c", COUNT_FAULTS, mode],
+                [sys.executable, "-c", COUNT_FAULTS, mode, where],
                 capture_output=True,
                 text=True,
                 check=True,

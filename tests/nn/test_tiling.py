@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -6,9 +8,11 @@ from torch import Tensor, nn
 
 from silk_sfm.nn.architecture import Architecture
 from silk_sfm.nn.detection import DetectionOptions, detect_logits
+from silk_sfm.nn.folding import fold
 from silk_sfm.nn.inference import Inference, inference_for
 from silk_sfm.nn.silk import SilkNetwork
 from silk_sfm.nn.tiling import TiledSilk, split
+from silk_sfm.nn.winograd import WinogradInference
 from silk_sfm.nn.workers import torch_threads
 
 WHOLE = 1_000_000
@@ -66,12 +70,12 @@ def test_nobody_waits_for_the_last_window(size: tuple[int, int], at_once: int) -
 
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("tile_pixels", [40 * 40, 26 * 26])
-@pytest.mark.parametrize("kept_times", [0, 99])
+@pytest.mark.parametrize("kept_pixels", [0, WHOLE])
 @torch.inference_mode()
-def test_tiles_give_the_same_result(padding: int, tile_pixels: int, kept_times: int) -> None:
+def test_tiles_give_the_same_result(padding: int, tile_pixels: int, kept_pixels: int) -> None:
     network, image = small(padding), torch.rand(37, 58)
     logits, raw = network(image[None, None])
-    tiled = TiledSilk(forgetful(network, kept_times), image, tile_pixels)
+    tiled = TiledSilk(keeping(network, kept_pixels), image, tile_pixels)
     assert len(tiled.windows) > 4
     torch.testing.assert_close(tiled.logits(), logits[0, 0], atol=1e-5, rtol=0)
     cells = torch.cartesian_prod(torch.arange(tiled.height), torch.arange(tiled.width))[::7]
@@ -79,10 +83,10 @@ def test_tiles_give_the_same_result(padding: int, tile_pixels: int, kept_times: 
     torch.testing.assert_close(found, raw[0].flatten(1).T[::7], atol=1e-5, rtol=0)
 
 
-def forgetful(network: SilkNetwork, kept_times: int = 0) -> Inference:
-    """Keeps no features, or those of an image of so many times the pixels of a whole one."""
+def keeping(network: SilkNetwork, kept_pixels: int) -> Inference:
+    """Keeps the features of images of at most so many pixels."""
     inference = inference_for(network)
-    inference.kept_times = kept_times
+    inference.kept_pixels = kept_pixels
     return inference
 
 
@@ -150,13 +154,42 @@ def test_features_of_a_small_image_are_computed_once(
     tiled.logits()
     tiled.raw_descriptors_at(torch.tensor([3, 40]), torch.tensor([4, 1]))
     assert len(tiled.windows) == len(seen) == n_tiles
-    assert image.numel() <= inference.kept_times * tile_pixels
+    assert image.numel() <= inference.kept_pixels
+
+
+@pytest.mark.parametrize(("tile_pixels", "kept_pixels"), [(1800, 3600), (3600, 0)])
+@pytest.mark.parametrize(("width", "is_kept"), [(60, True), (61, False)])
+@torch.inference_mode()
+def test_features_are_kept_up_to_a_number_of_pixels(
+    tile_pixels: int,
+    kept_pixels: int,
+    width: int,
+    is_kept: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inference = keeping(small(0), kept_pixels)
+    alive: list[weakref.ref[Tensor]] = []
+    compute = inference.features
+
+    def followed(pixels: Tensor) -> Tensor:
+        features: Tensor = compute(pixels)
+        alive.append(weakref.ref(features))
+        return features
+
+    monkeypatch.setattr(inference, "features", followed)
+    options = DetectionOptions(top_k=3)
+    tiled = TiledSilk(inference, torch.rand(60, width), tile_pixels, options)
+    tiled.raw_descriptors_at(*torch.cartesian_prod(torch.arange(50), torch.arange(50)).T)
+    assert alive and all(each() is None for each in alive), "nobody will ask for these again"
+    alive.clear()
+    tiled.logits()
+    assert alive and all((each() is not None) == is_kept for each in alive)
 
 
 @pytest.mark.parametrize("top_k", [5, 60])
 @torch.inference_mode()
 def test_likely_cells_are_described_on_the_way(top_k: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    inference = forgetful(small(0))
+    inference = keeping(small(0), 0)
     image = torch.rand(90, 80, generator=torch.Generator().manual_seed(1))
     options = DetectionOptions(top_k=top_k, nms_radius=3)
     tiled = TiledSilk(inference, image, 60 * 40, options)
@@ -176,7 +209,7 @@ def test_likely_cells_are_described_on_the_way(top_k: int, monkeypatch: pytest.M
 @torch.inference_mode()
 def test_cells_that_nobody_expected_are_described_too() -> None:
     image = torch.rand(90, 80, generator=torch.Generator().manual_seed(2))
-    tiled = TiledSilk(forgetful(small(0)), image, 60 * 40, DetectionOptions(top_k=3))
+    tiled = TiledSilk(keeping(small(0), 0), image, 60 * 40, DetectionOptions(top_k=3))
     tiled.logits()
     rows, columns = torch.arange(60), torch.arange(60)
     whole = TiledSilk(inference_for(small(0)), image, WHOLE)
@@ -184,15 +217,15 @@ def test_cells_that_nobody_expected_are_described_too() -> None:
     torch.testing.assert_close(tiled.raw_descriptors_at(rows, columns), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kept_times", [0, 99])
+@pytest.mark.parametrize("kept_pixels", [0, WHOLE])
 @torch.inference_mode()
-def test_the_number_of_threads_changes_nothing(kept_times: int) -> None:
+def test_the_number_of_threads_changes_nothing(kept_pixels: int) -> None:
     image = torch.rand(90, 80, generator=torch.Generator().manual_seed(3))
     cells = torch.arange(40, 60)
     found = []
     for n_threads in (1, 2, 3, 11):
         with torch_threads(n_threads):
-            inference = forgetful(small(0), kept_times)
+            inference = keeping(small(0), kept_pixels)
             tiled = TiledSilk(inference, image, 60 * 40, DetectionOptions(top_k=60))
             found.append((tiled.logits(), tiled.raw_descriptors_at(cells, cells)))
     for logits, raw in found[1:]:
@@ -206,7 +239,7 @@ def test_few_cells_are_described_however_many_tiles_are_seen_at_once(
 ) -> None:
     image = torch.rand(90, 80, generator=torch.Generator().manual_seed(4))
     with torch_threads(8):
-        inference = forgetful(small(0))
+        inference = keeping(small(0), 0)
         described: list[int] = []
         compute = inference.raw_descriptors_at
 
@@ -219,3 +252,19 @@ def test_few_cells_are_described_however_many_tiles_are_seen_at_once(
         tiled.logits()
     assert 30 <= sum(described[:8]) <= 33, "the best of all tiles of the first round"
     assert sum(described) < 60
+
+
+@pytest.mark.parametrize("n_threads", [2, 16])
+@torch.inference_mode()
+def test_kernels_with_workers_of_their_own_are_seen_side_by_side(n_threads: int) -> None:
+    network, image = small(0), torch.rand(90, 80)
+    inference = WinogradInference(network.architecture, network.offset, fold(network))
+    logits, raw = network(image[None, None])
+    with torch_threads(n_threads):
+        tiled = TiledSilk(inference, image, 60 * 40)
+        assert len(tiled.windows) > 4
+        torch.testing.assert_close(tiled.logits(), logits[0, 0], atol=1e-5, rtol=0)
+        assert torch.get_num_threads() == n_threads
+        cells = torch.arange(60)
+        found = tiled.raw_descriptors_at(cells, cells)
+    torch.testing.assert_close(found, raw[0, :, cells, cells].T, atol=1e-5, rtol=0)

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from silk_sfm.nn.workers import as_many_workers, torch_threads
+from silk_sfm.nn.workers import as_many_workers, torch_threads, worker_count
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,26 @@ def test_results_come_in_order_and_errors_out(count: int) -> None:
 def test_workers_share_the_mode_of_the_caller(inference: bool) -> None:
     with torch.inference_mode(inference), torch_threads(2), as_many_workers() as workers:
         assert workers.map(lambda _: torch.is_inference_mode_enabled(), [0, 1]) == [inference] * 2
+
+
+def test_within_a_worker_there_are_no_others() -> None:
+    def work(_: int) -> tuple[int, int, int]:
+        with as_many_workers() as inner:
+            counts = inner.map(lambda _: torch.get_num_threads(), range(3))
+            return inner.count, *set(counts)  # type: ignore[return-value]
+
+    for _ in range(20):
+        with torch_threads(16), as_many_workers(8) as workers:
+            assert set(workers.map(work, range(16))) == {(1, 2)}
+    with torch_threads(3), as_many_workers() as workers:
+        assert workers.count == 3, "the caller is no worker"
+
+
+def test_few_threads_have_no_work() -> None:
+    counts = {}
+    for n_threads in range(1, 65):
+        with torch_threads(n_threads):
+            counts[n_threads] = worker_count(8)
+    assert [counts[n] for n in (1, 2, 7, 8, 9, 12, 15, 16, 64)] == [1, 2, 7, 8, 8, 6, 5, 8, 8]
+    assert all(n % count <= max(1, n // 8) for n, count in counts.items())
+    assert all(count >= min(n, 5) for n, count in counts.items())
