@@ -26,8 +26,18 @@ def keep_freed_memory() -> None:
     Heaps of threads stay too, for the threads that come after them. Nothing happens where the C
     library is another one.
     """
-    if platform.libc_ver()[0] == "glibc":
+    if _is_glibc():
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK)
         libc.mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL)
         libc.mallopt(M_TOP_PAD, THREAD_HEAP)
+
+
+def give_back_freed_memory() -> None:
+    """What is kept goes to the system, once; nothing happens where the C library is another one."""
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _is_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"

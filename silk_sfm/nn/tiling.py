@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from silk_sfm.nn.allocator import give_back_freed_memory
 from silk_sfm.nn.cuts import equal_cuts
 from silk_sfm.nn.detection import DetectionOptions
 from silk_sfm.nn.inference import Inference
@@ -23,6 +24,8 @@ from silk_sfm.nn.workers import Workers, as_many_workers, worker_count
 
 AT_ONCE = 8
 """Most tiles seen side by side on a CPU, which bounds the memory; several cores may share one."""
+LARGE = 16_000_000
+"""Of a map of so many cells detection takes more memory than tiles: theirs is given back before."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,8 @@ class TiledSilk:
                 windows = self.windows[start : start + self._at_once]
                 for window, part in zip(windows, self._logits_of(windows, workers), strict=True):
                     logits[window.slices] = part
+        if logits.numel() > LARGE:
+            give_back_freed_memory()
         return logits
 
     def raw_descriptors_at(self, rows: Tensor, columns: Tensor) -> Tensor:
