@@ -112,12 +112,12 @@ class FoldedSilk:
     def raw_descriptors_of(self, patches: Tensor) -> Tensor:
         """(N, R, R), all that a cell sees, -> (N, D) float32; padding does not reach the middle."""
         outputs = [self.descriptor.weight.new_zeros(0, len(self.descriptor.weight))]
-        for part in torch.split(patches, ALONE_AT_ONCE):
-            maps = self.features(part)
+        for start in range(0, len(patches), ALONE_AT_ONCE):
+            maps = self.features(patches[start : start + ALONE_AT_ONCE])
             first = (maps.shape[2] - 3) // 2
             middle = maps[:, :, first : first + 3, first : first + 3]
-            hidden = replace(self.descriptor.convolution, padding=0)(middle)  # (n, K, 1, 1)
-            outputs.append(self.descriptor.project(hidden[:, :, 0, 0]))
+            hidden = self.descriptor.convolution.at(middle.permute(2, 0, 3, 1))
+            outputs.append(self.descriptor.project(hidden))
         return torch.cat(outputs)
 
     def stored_as(self, dtype: torch.dtype) -> FoldedSilk:

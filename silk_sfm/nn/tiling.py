@@ -187,9 +187,9 @@ class TiledSilk:
 
         def describe(job: tuple[Seen, Tensor]) -> Described:
             tile, cells = job
-            width, (top, left) = tile.logits.shape[1], self._origin(tile.window)
+            width = tile.logits.shape[1]
             rows, columns = cells // width + tile.window.top, cells % width + tile.window.left
-            raw = self._inference.raw_descriptors_at(tile.features, rows - top, columns - left)
+            raw = self._raw_from(tile.window, tile.features, rows, columns)
             return Described(rows * self.width + columns, tile.logits.flatten()[cells], raw)
 
         worth = likely.worth([tile.logits.flatten()[tile.likely] for tile in tiles])
@@ -202,7 +202,7 @@ class TiledSilk:
         alone = self._inference.architecture.receptive_field**2 // 2  # maps become smaller
         if window not in self._kept and len(rows) * alone < window.n_cells:
             return self._raw_alone(rows, columns)
-        return self._raw_in_tile(window, rows, columns)
+        return self._raw_from(window, self._features(window), rows, columns)
 
     def _raw_alone(self, rows: Tensor, columns: Tensor) -> Tensor:
         """(K, D), each from the pixels it sees."""
@@ -218,12 +218,13 @@ class TiledSilk:
         )
         for index in torch.nonzero(~inside):  # some of what it sees is padding
             row, column = rows[index], columns[index]
-            raw[index] = self._raw_in_tile(_around(row, column), row, column)
+            window = _around(row, column)
+            raw[index] = self._raw_from(window, self._features(window), row, column)
         return raw
 
-    def _raw_in_tile(self, window: Window, rows: Tensor, columns: Tensor) -> Tensor:
+    def _raw_from(self, window: Window, features: Any, rows: Tensor, columns: Tensor) -> Tensor:
+        """(K, D) at cells of the image, from the features of the window they lie in."""
         top, left = self._origin(window)
-        features = self._features(window)
         return self._inference.raw_descriptors_at(features, rows - top, columns - left)
 
     def _origin(self, window: Window) -> tuple[int, int]:

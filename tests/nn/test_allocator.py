@@ -4,16 +4,20 @@ import sys
 
 import pytest
 
-COUNT_FAULTS = """
-import ctypes, resource, sys, threading
-from silk_sfm.nn.allocator import keep_freed_memory
+LIBC = """
+import ctypes
 
-if sys.argv[1] == "keep":
-    keep_freed_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes = [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
+"""
+COUNT_FAULTS = """
+import resource, sys, threading
+from silk_sfm.nn.allocator import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
 
 def write_maps():
     if sys.argv[2] == "here":
@@ -43,7 +47,7 @@ def test_memory_is_used_again(where: str) -> None:
     faults = {
         mode: int(
             subprocess.run(
-                [sys.executable, "-c", COUNT_FAULTS, mode, where],
+                [sys.executable, "-c", LIBC + COUNT_FAULTS, mode, where],
                 capture_output=True,
                 text=True,
                 check=True,
@@ -55,7 +59,6 @@ def test_memory_is_used_again(where: str) -> None:
 
 
 RESIDENT_AROUND = """
-import ctypes
 from silk_sfm.nn.allocator import give_back_freed_memory, keep_freed_memory
 
 def megabytes():
@@ -63,10 +66,6 @@ def megabytes():
         return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmRSS"))
 
 keep_freed_memory()
-libc = ctypes.CDLL(None)
-libc.malloc.restype = ctypes.c_void_p
-libc.malloc.argtypes = [ctypes.c_size_t]
-libc.free.argtypes = [ctypes.c_void_p]
 maps = [libc.malloc(20 * 2**20) for _ in range(10)]
 for each in maps:
     ctypes.memset(each, 1, 20 * 2**20)
@@ -81,6 +80,6 @@ print(kept - megabytes())
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what it calls is glibc's")
 def test_memory_is_given_back() -> None:
     printed = subprocess.run(
-        [sys.executable, "-c", RESIDENT_AROUND], capture_output=True, text=True, check=True
+        [sys.executable, "-c", LIBC + RESIDENT_AROUND], capture_output=True, text=True, check=True
     ).stdout
     assert int(printed) > 150
